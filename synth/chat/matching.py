@@ -1,0 +1,172 @@
+"""Write a short text that a regular expression, a list of choices or a JSON schema allows.
+
+This is how the scripted chat obeys what constrained decoding obeys. It walks the parse tree
+of Python's own `re`, and fills repeated character classes with running words, so that the
+result looks like prose and not like noise. Look-around and back-references are refused: the
+grammars that engines constrain with know neither.
+"""
+
+import json
+import re
+import re._constants as op  # pyrefly: ignore[missing-import]
+import re._parser as regex_parser  # pyrefly: ignore[missing-import]
+from collections.abc import Iterable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+_PROSE = (
+    "the request asks for something that has to be weighed with care before an answer and "
+    "the reply keeps to what is useful while it leaves out what could do harm so that a reader "
+    "learns what matters and where to find more"
+)
+_WORDS = _PROSE.split()
+_FALLBACK = "aA0.- \n_,:;()#*+/!?'\"<>[]{}|=&%$@^~`\\\t"
+_SLACK_CHARS = 60  # how much longer than its lower bound a repeated class gets at most
+_SLACK_GROUPS = 1
+
+_CATEGORIES = {
+    op.CATEGORY_DIGIT: re.compile(r"\d"),
+    op.CATEGORY_NOT_DIGIT: re.compile(r"\D"),
+    op.CATEGORY_SPACE: re.compile(r"\s"),
+    op.CATEGORY_NOT_SPACE: re.compile(r"\S"),
+    op.CATEGORY_WORD: re.compile(r"\w"),
+    op.CATEGORY_NOT_WORD: re.compile(r"\W"),
+}
+_ONE_CHAR = (op.IN, op.ANY, op.NOT_LITERAL)
+
+Node = tuple[Any, Any]
+
+
+def matching_text(pattern: str, random: Random) -> str:
+    """Return a text that `pattern` matches in full.
+
+    Raises:
+        ValueError: The pattern is no regular expression, or uses what is refused here.
+    """
+    try:
+        tree = regex_parser.parse(pattern)
+    except re.error as error:
+        raise ValueError(f"regex {pattern!r}: {error}") from error
+    text = _sequence(tree, random)
+    if re.fullmatch(pattern, text) is None:
+        raise ValueError(f"regex {pattern!r}: no matching text was found")
+    return text
+
+
+def matching_json(schema: str, random: Random) -> str:
+    """Return JSON text of `schema`: objects, arrays, strings, numbers, enums, local references."""
+    root = json.loads(schema)
+    return json.dumps(_value(root, root, random), ensure_ascii=False)
+
+
+def sentence(random: Random, num_words: int = 14) -> str:
+    """Return a plain sentence."""
+    words = [random.choice(_WORDS) for _ in range(num_words)]
+    return f"{' '.join(words).capitalize()}."
+
+
+def _sequence(nodes: Iterable[Node], random: Random) -> str:
+    return "".join(_node(kind, value, random) for kind, value in nodes)
+
+
+def _node(kind: Any, value: Any, random: Random) -> str:
+    if kind is op.LITERAL:
+        return chr(value)
+    if kind in _ONE_CHAR:
+        return _running_text((kind, value), 1, random)
+    if kind in (op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT):
+        least, most, nodes = value
+        return _repeat(least, most, nodes, random)
+    if kind is op.SUBPATTERN:
+        return _sequence(value[3], random)
+    if kind is op.ATOMIC_GROUP:
+        return _sequence(value, random)
+    if kind is op.BRANCH:
+        return _sequence(random.choice(value[1]), random)
+    if kind is op.AT:
+        return ""
+    raise ValueError(f"regex: {kind} is not supported")
+
+
+def _repeat(least: int, most: int, nodes: Sequence[Node], random: Random) -> str:
+    one_char = len(nodes) == 1 and nodes[0][0] in _ONE_CHAR
+    slack = _SLACK_CHARS if one_char else _SLACK_GROUPS
+    times = random.randint(least, min(int(most), least + slack))
+    if one_char:
+        return _running_text(nodes[0], times, random)
+    return "".join(_sequence(nodes, random) for _ in range(times))
+
+
+def _running_text(node: Node, num_chars: int, random: Random) -> str:
+    """Fill `num_chars` characters that `node` allows with words, or with what it allows."""
+    words = sentence(random, num_words=num_chars // 2 + 1)
+    text = "".join(char for char in words if _allows(node, char))[:num_chars]
+    if len(text) == num_chars:
+        return text
+    spare = next((c for c in map(chr, _spare_codes()) if _allows(node, c)), None)
+    if spare is None:
+        raise ValueError("regex: a character class allows nothing")
+    return text + spare * (num_chars - len(text))
+
+
+def _spare_codes() -> Iterable[int]:
+    yield from map(ord, _FALLBACK)
+    yield from range(0x20, 0x3000)
+
+
+def _allows(node: Node, char: str) -> bool:
+    kind, value = node
+    if kind is op.ANY:
+        return char != "\n"
+    if kind is op.NOT_LITERAL:
+        return ord(char) != value
+    negated = value[0][0] is op.NEGATE
+    return negated != any(_member(item, char) for item in value)
+
+
+def _member(item: Node, char: str) -> bool:
+    kind, value = item
+    if kind is op.LITERAL:
+        return ord(char) == value
+    if kind is op.RANGE:
+        return value[0] <= ord(char) <= value[1]
+    if kind is op.CATEGORY:
+        return _CATEGORIES[value].match(char) is not None
+    return False
+
+
+def _value(schema: Mapping[str, Any], root: Mapping[str, Any], random: Random) -> Any:
+    schema = _resolved(schema, root, random)
+    if "const" in schema:
+        return schema["const"]
+    if "enum" in schema:
+        return random.choice(schema["enum"])
+    kind = schema.get("type", "object")
+    if kind == "object":
+        properties = schema.get("properties", {})
+        return {name: _value(part, root, random) for name, part in properties.items()}
+    if kind == "array":
+        return [_value(schema["items"], root, random) for _ in range(schema.get("minItems", 1))]
+    if kind == "string":
+        text = matching_text(schema["pattern"], random) if "pattern" in schema else sentence(random)
+        return text[: schema.get("maxLength")]
+    if kind in ("integer", "number"):
+        least = schema.get("minimum", 0)
+        return random.randint(least, schema.get("maximum", least + 9))
+    return random.random() < 0.5 if kind == "boolean" else None
+
+
+def _resolved(
+    schema: Mapping[str, Any], root: Mapping[str, Any], random: Random
+) -> Mapping[str, Any]:
+    """Follow references and alternatives down to a schema that says what it is."""
+    while True:
+        if "$ref" in schema:
+            target = root
+            for part in schema["$ref"].removeprefix("#/").split("/"):
+                target = target[part]
+            schema = target
+        elif "anyOf" in schema:
+            schema = random.choice(schema["anyOf"])
+        else:
+            return schema

@@ -1,0 +1,185 @@
+"""The configuration of the teacher's side: frozen, strict, and free of secrets.
+
+Unknown keys are refused. A key to an endpoint is named (`api_key_env`), never held.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from synth.chat import Ability
+
+Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """Base of every section: frozen, unknown keys forbidden."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Limit(Strict):
+    """How many seeds of each label are used; None takes all."""
+
+    harmful: Annotated[int, Field(ge=0)] | None = None
+    benign: Annotated[int, Field(ge=0)] | None = None
+    borderline: Annotated[int, Field(ge=0)] | None = None
+
+
+class SeedsConfig(Strict):
+    """Where the prompts come from.
+
+    Attributes:
+        path: `embedded`, or a JSONL, CSV or parquet file.
+        columns: Our name of a column to the file's: `{prompt: goal}`.
+        label: Label of every row, for files without such a column.
+        eval_share: Part of the seeds kept out of training, whole pairs, chosen by content.
+        limit: How many training seeds of each label to use.
+    """
+
+    path: str = "embedded"
+    columns: dict[str, str] = {}
+    label: Literal["harmful", "benign", "borderline"] | None = None
+    eval_share: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    limit: Limit = Limit()
+
+
+class Replicas(Strict):
+    """How many engines a pool may have."""
+
+    min: Annotated[int, Field(ge=0)] = 1
+    max: Positive = 1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Replicas":
+        if self.min > self.max:
+            raise ValueError("min must not exceed max")
+        return self
+
+
+class Resources(Strict):
+    """What one replica takes from the cluster; a share of a GPU may be a fraction."""
+
+    num_gpus: Annotated[float, Field(ge=0)] = 0
+    num_cpus: Annotated[float, Field(ge=0)] = 1
+
+
+class EndpointConfig(Strict):
+    """An OpenAI-compatible server.
+
+    Attributes:
+        base_url: Up to and including `/v1`.
+        model: The served name.
+        api_key_env: Name of the environment variable that holds the key.
+        can: Abilities the server has beyond plain chat.
+        max_concurrency: Calls in flight at most.
+    """
+
+    base_url: str
+    model: str
+    api_key_env: str | None = None
+    can: frozenset[Ability] = frozenset()
+    max_concurrency: Positive = 64
+
+
+class ModelConfig(Strict):
+    """One role's model: an engine pool of ours, or an endpoint.
+
+    Attributes:
+        model: `embedded`, `scripted`, a local folder, or a hub name.
+        revision: Commit of a hub model.
+        backend: What a replica runs: vLLM, or the scripted engine (tests of the machinery).
+        family: Key of the model-family table, where it can not be told from the model.
+        engine_args: Handed to vLLM as they are.
+    """
+
+    model: str | None = None
+    revision: str | None = None
+    backend: Literal["vllm", "scripted"] = "vllm"
+    family: str | None = None
+    endpoint: EndpointConfig | None = None
+    replicas: Replicas = Replicas()
+    resources: Resources = Resources()
+    engine_args: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ModelConfig":
+        if (self.model is None) == (self.endpoint is None):
+            raise ValueError("give either model or endpoint")
+        return self
+
+
+class SamplingConfig(Strict):
+    """How completions are drawn."""
+
+    temperature: Annotated[float, Field(ge=0)] = 0.7
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    max_tokens: Positive = 384
+
+
+class Accepted(Strict):
+    """A quota: generate until so many a category are accepted, within a budget of items."""
+
+    per_category: Positive
+    budget: Positive
+
+
+class CurateConfig(Strict):
+    """Which rules decide: `default`, or a YAML file of the policy's fields."""
+
+    policy: str = "default"
+
+
+class Limits(Strict):
+    """Deadlines and tolerances.
+
+    Attributes:
+        call_timeout_s: One model call.
+        stall_s: An engine with calls in flight and no token for so long is killed.
+        pool_deadline_s: A pool that has answered nothing for so long ends the run.
+        start_timeout_s: A pool must have its first replica within this.
+        drain_s: What stopping may take.
+        format_retries: Further calls an item may spend on a format failure.
+        allow_failed: Share of failed rows above which a finished run exits 3.
+        workers: Recipe worker processes.
+    """
+
+    call_timeout_s: Seconds = 600
+    stall_s: Seconds = 60
+    pool_deadline_s: Seconds = 600
+    start_timeout_s: Seconds = 900
+    drain_s: Seconds = 12
+    format_retries: Annotated[int, Field(ge=0)] = 1
+    allow_failed: Share = 0.01
+    workers: Positive = 2
+
+
+class SynthConfig(Strict):
+    """Everything synthesis and curation read."""
+
+    run: str
+    seed: int = 0
+    recipe: tuple[str, ...] = ("srg",)
+    guidelines: tuple[str, ...] = ("srg",)
+    seeds: SeedsConfig = SeedsConfig()
+    samples: Positive = 4
+    accepted: Accepted | None = None
+    teacher: ModelConfig = ModelConfig(model="embedded")
+    judge: ModelConfig | None = None
+    guard: ModelConfig | None = None
+    target: ModelConfig | None = None
+    sampling: SamplingConfig = SamplingConfig()
+    curate: CurateConfig = CurateConfig()
+    limits: Limits = Limits()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_many(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in ("recipe", "guidelines"):
+                if isinstance(data.get(key), str):
+                    data = {**data, key: [data[key]]}
+        return data

@@ -1,0 +1,268 @@
+"""Runs leases: thousands of recipe coroutines in one process, one published file a lease.
+
+A runner knows nothing of Ray. `synth.worker` puts one into an actor; tests and dry runs call
+it in their own process.
+"""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import pyarrow as pa
+
+from guidelines import GuidelineSet
+from synth import storage
+from synth.chat import Sampling
+from synth.chat.connect import ChatSpec, connect
+from synth.errors import Invalid, PoolDown, RowFault, Unparsed
+from synth.ledger import lease_path, publish_lease
+from synth.metering import Gate, Meter, MeteredChat, MeteredModels, PoolHealth, Suspect
+from synth.plan import Lease, read_items
+from synth.recipes import find_recipe
+from synth.records import TRACES, Item, Outcome
+from synth.rows import Provenance, Row, count, lost_row, trace_rows
+
+HELD_ROWS_PER_CALL = 16  # rows in memory for each call a worker may have open
+MIN_HELD_ROWS = 2_048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What every worker of a drive is told once. All of it is picklable data.
+
+    Attributes:
+        workspace: Folder that holds `plan/` and `traces/`.
+        recipes: Recipe name in items to what `find_recipe` takes; a name that is missing here
+            is looked up as it is.
+        guidelines: Guideline sets by name.
+        chats: Chats by role.
+        sampling: The run's own sampling.
+        teacher: Name of the generating model, for records.
+        fingerprint: Digest of what changes a row's text.
+        format_retries: Further calls an item may spend on a format failure.
+        pool_deadline_s: A pool that has answered nothing for so long ends the run.
+        num_workers: Workers that share the pools' calls.
+    """
+
+    workspace: str
+    chats: Mapping[str, ChatSpec]
+    sampling: Sampling
+    teacher: str
+    fingerprint: str
+    recipes: Mapping[str, str] = field(default_factory=dict)
+    guidelines: Mapping[str, GuidelineSet] = field(default_factory=dict)
+    format_retries: int = 1
+    pool_deadline_s: float = 600
+    num_workers: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseEnd:
+    """How a lease ended in a worker: published, or held back for its suspects."""
+
+    name: str
+    suspects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A worker's live numbers, for progress and the watchdog."""
+
+    outcomes: dict[str, int]
+    output_tokens: int
+    calls_open: int
+    calls_queued: int
+    oldest_row: str
+    oldest_age_s: float
+    oldest_waits_for: str
+
+
+class Runner:
+    """One process's share of the work."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self._provenance = Provenance(
+            teacher=work.teacher,
+            sampling=json.dumps(asdict(work.sampling), sort_keys=True),
+            fingerprint=work.fingerprint,
+        )
+        self._chats = {role: connect(spec) for role, spec in work.chats.items()}
+        self._gates = {
+            role: Gate(max(1, -(-spec.max_calls // work.num_workers)))
+            for role, spec in work.chats.items()
+        }
+        self._health = {role: PoolHealth(work.pool_deadline_s) for role in work.chats}
+        self._share = max(gate.limit for gate in self._gates.values())
+        self._meters: dict[tuple[str, int], Meter] = {}
+        self._held: dict[str, dict[str, list[Row]]] = {}
+        self._tasks: set[asyncio.Task[str | None]] = set()
+        self._changed = asyncio.Event()
+        self._leaving = False
+        self._arriving = 0
+        self._outcomes: Counter[str] = Counter()
+        self._tokens = 0
+
+    async def room(self) -> None:
+        """Return when this worker should be given another lease.
+
+        That is when fewer rows wait for a call than it may have calls open, and its memory
+        bound leaves room.
+        """
+        bound = max(MIN_HELD_ROWS, HELD_ROWS_PER_CALL * self._share)
+        while not self._leaving:
+            waiting = self._arriving + sum(gate.queued for gate in self._gates.values())
+            if waiting < self._share and len(self._meters) + self._arriving < bound:
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def run(self, lease: Lease, alone: bool = False) -> LeaseEnd:
+        """Run the rows of `lease` and publish its file, unless it is there already.
+
+        Args:
+            lease: Where the rows stand.
+            alone: Run one row at a time, and blame a row for the engines it kills.
+
+        Raises:
+            PoolDown: A pool has answered nothing for too long. The finished rows are kept.
+        """
+        if storage.exists(lease_path(self.work.workspace, lease.name)):
+            return LeaseEnd(name=lease.name)
+        started = time.monotonic()
+        self._arriving += lease.num_rows
+        items = await asyncio.to_thread(read_items, self.work.workspace, lease)
+        rows = self._held.pop(lease.name, {})
+        due = [item for item in items if item.item_id not in rows]
+        try:
+            suspects = await self._run_rows(due, rows, alone, lease.num_rows)
+        except PoolDown:
+            await asyncio.to_thread(self._publish, lease, items, rows, started)
+            raise
+        if suspects and not self._leaving:
+            self._held[lease.name] = rows
+            return LeaseEnd(name=lease.name, suspects=suspects)
+        await asyncio.to_thread(self._publish, lease, items, rows, started)
+        return LeaseEnd(name=lease.name)
+
+    async def drain(self) -> None:
+        """Close the open leases: finished rows kept, the rest `interrupted`."""
+        self._leaving = True
+        self._changed.set()
+        for task in self._tasks:
+            task.cancel()
+
+    async def snapshot(self) -> Snapshot:
+        """Return the live numbers."""
+        now = time.monotonic()
+        oldest = min(self._meters.items(), key=lambda entry: entry[1].started_at, default=None)
+        return Snapshot(
+            outcomes=dict(self._outcomes),
+            output_tokens=self._tokens + sum(m.output_tokens for m in self._meters.values()),
+            calls_open=sum(gate.open_calls for gate in self._gates.values()),
+            calls_queued=sum(gate.queued for gate in self._gates.values()),
+            oldest_row=oldest[0][0] if oldest else "",
+            oldest_age_s=now - oldest[1].started_at if oldest else 0.0,
+            oldest_waits_for=oldest[1].waiting_for if oldest else "",
+        )
+
+    async def _run_rows(
+        self, items: list[Item], rows: dict[str, list[Row]], alone: bool, arrived: int
+    ) -> tuple[str, ...]:
+        """Fill `rows` by item; return the items held back as suspects."""
+        width = asyncio.Semaphore(1 if alone else max(1, len(items)))
+
+        async def one(item: Item) -> str | None:
+            async with width:
+                try:
+                    rows[item.item_id] = await self._row(item, alone)
+                except Suspect:
+                    return item.item_id
+                return None
+
+        tasks = [asyncio.create_task(one(item)) for item in items]
+        self._tasks.update(tasks)
+        await asyncio.sleep(0)  # the rows have taken or queued for their first slot
+        self._arriving -= arrived
+        self._changed.set()
+        try:
+            await _first_fault(tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._tasks.difference_update(tasks)
+        ends = [None if task.cancelled() else task.result() for task in tasks]
+        return tuple(end for end in ends if end is not None)
+
+    async def _row(self, item: Item, alone: bool) -> list[Row]:
+        meter = self._meters[item.key] = Meter(alone=alone)
+        try:
+            rows = await self._try(item, meter)
+        finally:
+            del self._meters[item.key]
+            self._changed.set()
+        self._outcomes.update(str(row["outcome"]) for row in rows)
+        self._tokens += meter.output_tokens
+        return rows
+
+    async def _try(self, item: Item, meter: Meter) -> list[Row]:
+        recipe = find_recipe(self.work.recipes.get(item.recipe, item.recipe))
+        guidelines = self.work.guidelines[item.guidelines] if item.guidelines else None
+        try:
+            traces = await recipe.steps[item.step].run(item, self._models(meter), guidelines)
+            if not traces:
+                raise RowFault("the step returned no trace")
+        except Unparsed as fault:
+            outcome = Outcome.TRUNCATED if fault.truncated else Outcome.UNPARSED
+            meter.last_raw = fault.raw or meter.last_raw
+            return [self._lost(item, outcome, str(fault), meter)]
+        except Invalid as fault:
+            return [self._lost(item, Outcome.INVALID, str(fault), meter)]
+        except (Suspect, PoolDown):
+            raise
+        except Exception as fault:  # noqa: BLE001 - a recipe's own bug is its row's outcome
+            error = f"{type(fault).__name__}: {fault}"
+            return [self._lost(item, Outcome.FAILED, error, meter)]
+        return trace_rows(item, traces, meter, self._provenance, self._guideline_ids(item))
+
+    def _models(self, meter: Meter) -> MeteredModels:
+        chats = {
+            role: MeteredChat(role, chat, self._gates[role], self._health[role], meter)
+            for role, chat in self._chats.items()
+        }
+        return MeteredModels(chats, self.work.sampling, self.work.format_retries)
+
+    def _guideline_ids(self, item: Item) -> list[str]:
+        if not item.guidelines:
+            return []
+        return [guideline.id for guideline in self.work.guidelines[item.guidelines].guidelines]
+
+    def _lost(self, item: Item, outcome: Outcome, error: str, meter: Meter) -> Row:
+        return lost_row(item, outcome, error, meter, self._provenance, self._guideline_ids(item))
+
+    def _publish(
+        self, lease: Lease, items: list[Item], rows: dict[str, list[Row]], started: float
+    ) -> None:
+        flat: list[Row] = []
+        for item in items:
+            why = "the worker had to leave before this row was done"
+            flat += rows.get(item.item_id) or [
+                self._lost(item, Outcome.INTERRUPTED, why, Meter())
+            ]
+        table = pa.Table.from_pylist(flat, schema=TRACES)
+        counts = count(flat, time.monotonic() - started)
+        publish_lease(self.work.workspace, lease.name, table, counts)
+
+
+async def _first_fault(tasks: list[asyncio.Task[str | None]]) -> None:
+    """Wait for all tasks, or raise the first fault at once. A cancelled task is no fault."""
+    if not tasks:
+        return
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    for task in done:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            raise fault

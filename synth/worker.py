@@ -1,0 +1,131 @@
+"""The Ray Core actor around a `Runner`. This leaf imports Ray."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError
+
+from synth.errors import RunFault
+from synth.plan import Lease
+from synth.runner import LeaseEnd, Runner, Snapshot, Work
+
+log = logging.getLogger(__name__)
+
+WORKER_CPUS = 0.1  # a worker waits for engines; its share of a core is small
+MAX_OPEN_CALLS = 10_000  # leases, room and snapshots at once in one worker
+SNAPSHOT_TIMEOUT_S = 5.0
+MAX_DEATHS = 20  # of one worker in a row without a finished lease
+
+
+class WorkerActor:
+    """One worker process."""
+
+    def __init__(self, work: Work) -> None:
+        self._runner = Runner(work)
+
+    async def ready(self) -> None:
+        """Return once the worker runs."""
+
+    async def room(self) -> None:
+        """See `Runner.room`."""
+        await self._runner.room()
+
+    async def run(self, lease: Lease, alone: bool) -> LeaseEnd:
+        """See `Runner.run`."""
+        return await self._runner.run(lease, alone)
+
+    async def drain(self) -> None:
+        """See `Runner.drain`."""
+        await self._runner.drain()
+
+    async def snapshot(self) -> Snapshot:
+        """See `Runner.snapshot`."""
+        return await self._runner.snapshot()
+
+
+class RayWorker:
+    """A driver's handle to one worker that Ray restarts: asks again what a death lost."""
+
+    def __init__(self, actor: ActorHandle, name: str, start_timeout_s: float) -> None:
+        self._actor, self._name, self._start_timeout_s = actor, name, start_timeout_s
+        self._deaths = 0
+
+    async def room(self) -> None:
+        """Wait until the worker should be given another lease."""
+        while True:
+            try:
+                return await self._actor.room.remote()
+            except RayActorError as death:
+                await self._restarted(death)
+
+    async def run(self, lease: Lease, alone: bool = False) -> LeaseEnd:
+        """Run `lease`; a worker's death starts it over, for its file does not exist."""
+        while True:
+            try:
+                end = await self._actor.run.remote(lease, alone)
+            except RayActorError as death:
+                await self._restarted(death)
+            else:
+                self._deaths = 0
+                return end
+
+    async def drain(self) -> None:
+        """Have the worker close its open leases."""
+        await self._actor.drain.remote()
+
+    async def snapshot(self) -> Snapshot | None:
+        """Return the worker's live numbers; None while it restarts or does not answer."""
+        try:
+            async with asyncio.timeout(SNAPSHOT_TIMEOUT_S):
+                return await self._actor.snapshot.remote()
+        except (RayActorError, TimeoutError):
+            return None
+
+    async def ready(self) -> None:
+        """Wait for the worker's process.
+
+        Raises:
+            RunFault: It did not come within the deadline.
+        """
+        try:
+            async with asyncio.timeout(self._start_timeout_s):
+                await self._actor.ready.remote()
+        except TimeoutError:
+            raise RunFault(
+                f"{self._name} did not start within {self._start_timeout_s:.0f} s: the cluster "
+                f"has no {WORKER_CPUS} CPU to give it"
+            ) from None
+
+    async def _restarted(self, death: RayActorError) -> None:
+        self._deaths += 1
+        log.warning("%s died (%d), its open leases start over: %s", self._name, self._deaths, death)
+        if self._deaths > MAX_DEATHS:
+            raise RunFault(f"{self._name} died {self._deaths} times without progress") from death
+        while True:
+            try:
+                return await self.ready()
+            except RayActorError:
+                await asyncio.sleep(0.2)
+
+
+def start_workers(work: Work, start_timeout_s: float) -> list[RayWorker]:
+    """Start `work.num_workers` worker actors on the cluster."""
+    actor_class = ray.remote(WorkerActor).options(
+        num_cpus=WORKER_CPUS,
+        max_restarts=-1,
+        max_task_retries=0,
+        max_concurrency=MAX_OPEN_CALLS,
+    )
+    return [
+        RayWorker(actor_class.remote(work), f"worker {index}", start_timeout_s)
+        for index in range(work.num_workers)
+    ]
+
+
+def stop_workers(workers: Sequence[RayWorker]) -> None:
+    """End the worker processes."""
+    for worker in workers:
+        ray.kill(worker._actor, no_restart=True)
