@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from synth import storage
 from synth.digest import digest
-from synth.records import Item, Seed, pack_context, unpack_context
+from synth.records import Item, pack_context, seed_of
 
 PLAN = pa.schema(
     [
@@ -164,17 +164,8 @@ def _to_row(item: Item, lease: str) -> dict[str, object]:
 
 
 def _to_item(row: dict) -> Item:
-    seed = Seed(
-        seed_id=row["seed_id"],
-        prompt=row["prompt"],
-        context=unpack_context(row["context"]),
-        label=row["label"],
-        category=row["category"],
-        source=row["source"],
-        pair=row["pair"],
-    )
     return Item(
-        seed=seed,
+        seed=seed_of(row),
         recipe=row["recipe"],
         step=row["step"],
         guidelines=row["guidelines"],

@@ -173,3 +173,16 @@ def unpack_context(packed: str | None) -> tuple[Message, ...]:
     if packed is None:
         return ()
     return tuple(Message(role=m["role"], content=m["content"]) for m in json.loads(packed))
+
+
+def seed_of(row: Mapping[str, Any]) -> Seed:
+    """Return the seed that a plan's or trace's row carries."""
+    return Seed(
+        seed_id=row["seed_id"],
+        prompt=row["prompt"],
+        context=unpack_context(row["context"]),
+        label=row["label"],
+        category=row["category"],
+        source=row["source"],
+        pair=row["pair"],
+    )

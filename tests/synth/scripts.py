@@ -1,12 +1,13 @@
 """Steps and scripts that tests name by dotted path, because workers import them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from guidelines import GuidelineSet
 from synth.chat import Message, Sampling
 from synth.errors import EngineDied, PoolFault
-from synth.recipes.base import Models
-from synth.records import Item, Trace
+from synth.recipes.base import Models, Recipe, Step
+from synth.records import Item, Trace, seed_of
 
 NEEDS = {"teacher": frozenset()}
 
@@ -37,3 +38,36 @@ def deadly(messages: Sequence[Message], sampling: Sampling) -> str:
 def unreachable(messages: Sequence[Message], sampling: Sampling) -> str:
     """A pool that never answers."""
     raise PoolFault("connection refused")
+
+
+async def draft(item: Item, models: Models, guidelines: GuidelineSet | None) -> list[Trace]:
+    """First of two steps."""
+    reply = await models.teacher(item.seed.messages, models.sampling)
+    return [Trace(reasoning="a draft", answer=reply.text, raw=reply.text)]
+
+
+async def improve(item: Item, models: Models, guidelines: GuidelineSet | None) -> list[Trace]:
+    """Second of two steps: works on the draft its item was made from."""
+    return [Trace(reasoning="improved", answer=f"Better: {item.payload['draft']}")]
+
+
+def from_drafts(traces: Sequence[Mapping[str, Any]]) -> Iterator[Item]:
+    """One item a draft."""
+    for row in traces:
+        yield Item(
+            seed=seed_of(row),
+            recipe=row["recipe"],
+            step=1,
+            sample_index=row["sample_index"],
+            parents=(row["row_id"],),
+            payload={"draft": row["answer"]},
+        )
+
+
+TWO_STEPS = Recipe(
+    name="two_steps",
+    version=1,
+    steps=(Step(draft), Step(improve, items=from_drafts)),
+    needs={"teacher": frozenset()},
+    guided=False,
+)

@@ -6,8 +6,7 @@ is the stage around them. `transforms`, `metrics` and `statistics` are pure.
 """
 
 from train.evals.config import EvaluateConfig
+from train.evals.evaluate import Generate, evaluate
+from train.evals.recipe import EVALUATE, evaluate_step
 
-# from train.evals.evaluate import evaluate
-# from train.evals.recipe import evaluate_step
-
-__all__ = ["EvaluateConfig", "evaluate", "evaluate_step"]
+__all__ = ["EVALUATE", "EvaluateConfig", "Generate", "evaluate", "evaluate_step"]

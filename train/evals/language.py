@@ -21,10 +21,15 @@ def looks_like_language(text: str) -> bool:
 
     Only English is known; a reply in another language counts as unreadable.
     """
-    words = [word for token in text.split() if (word := _bare(token))]
-    common = sum(word in _COMMON for word in words)
-    return common > 0 and common >= _MIN_SHARE * len(words)
+    common = num_common_words(text)
+    return common > 0 and common >= _MIN_SHARE * len(_words(text))
 
 
-def _bare(token: str) -> str:
-    return token.replace("\u2019", "'").strip(_STRIP).lower()
+def num_common_words(text: str) -> int:
+    """Return how many of the words of `text` are among the commonest of English."""
+    return sum(word in _COMMON for word in _words(text))
+
+
+def _words(text: str) -> list[str]:
+    bare = (token.replace("\u2019", "'").strip(_STRIP).lower() for token in text.split())
+    return [word for word in bare if word]

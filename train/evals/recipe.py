@@ -1,7 +1,8 @@
 """The one step of the evaluation: ask the student once, take its text apart."""
 
 from guidelines import GuidelineSet
-from synth.families import DEFAULT, split_reasoning
+from synth.chat import Reply
+from synth.families import FAMILIES, Split, split_reasoning
 from synth.recipes import Models, Recipe, Step
 from synth.records import Item, Outcome, Trace
 from train.evals.suites import RECIPE
@@ -12,17 +13,24 @@ async def evaluate_step(
 ) -> list[Trace]:
     """Return the student's answer to one prompt, without any guideline."""
     reply = await models.student(item.seed.messages, models.sampling)
-    reasoning, answer, closed = split_reasoning(reply.text, DEFAULT)
+    parts = _take_apart(reply)
     cut = reply.finish_reason == "length"
     return [
         Trace(
-            reasoning=reasoning,
-            answer=answer,
+            reasoning=parts.reasoning,
+            answer=parts.answer,
             raw=reply.text,
-            payload={"closed": closed, "finish_reason": reply.finish_reason},
+            payload={"closed": parts.closed, "finish_reason": reply.finish_reason},
             outcome=Outcome.TRUNCATED if cut else Outcome.OK,
         )
     ]
+
+
+def _take_apart(reply: Reply) -> Split:
+    """Return the parts of `reply`, whether or not its door has split them already."""
+    if reply.reasoning:
+        return Split(reply.reasoning, reply.text, closed=bool(reply.text.strip()))
+    return split_reasoning(reply.text, FAMILIES["generic"])
 
 
 EVALUATE = Recipe(

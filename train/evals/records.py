@@ -1,7 +1,7 @@
 """The record of the evaluation: one row a prompt and sample, with what the rules say of it."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -70,7 +70,7 @@ class Record:
     answer: str
 
 
-_ARROW = {bool: pa.bool_(), int: pa.int64()}
+_ARROW: dict[Any, pa.DataType] = {bool: pa.bool_(), int: pa.int64()}
 RECORDS = pa.schema([(f.name, _ARROW.get(f.type, pa.string())) for f in fields(Record)])
 
 

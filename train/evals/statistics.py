@@ -40,6 +40,11 @@ class Term:
         """The unweighted mean."""
         return math.fsum(value for _, value in self.values) / len(self.values)
 
+    @property
+    def varies(self) -> bool:
+        """Whether two prompts have unlike values."""
+        return len({value for _, value in self.values}) > 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
@@ -79,14 +84,16 @@ def estimate(terms: Sequence[Term], resampling: Resampling) -> Estimate:
     if not all(term.values for term in terms):
         return NOTHING
     value = math.fsum(term.weight * term.mean for term in terms)
-    drawn = bootstrap(terms, resampling)
+    drawn = bootstrap(terms, resampling) if any(term.varies for term in terms) else np.zeros(1)
     if np.ptp(drawn) > 1e-12:
         tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
         low, high = (float(end) for end in np.quantile(drawn, tails))
         return Estimate(value=value, low=low, high=high, method="cluster bootstrap")
+    if len(terms) == 1 and terms[0].weight == 1:
+        low, high = wilson(terms[0].mean, len(terms[0].values))
+        return Estimate(value=value, low=low, high=high, method="wilson")
     low, high = newcombe(terms)
-    method = "wilson" if len(terms) == 1 else "newcombe"
-    return Estimate(value=value, low=low, high=high, method=method)
+    return Estimate(value=value, low=low, high=high, method="newcombe")
 
 
 def bootstrap(terms: Sequence[Term], resampling: Resampling) -> Floats:
@@ -141,7 +148,7 @@ def sign_flip_p(terms: Sequence[Term], resampling: Resampling) -> float:
     clusters = sorted({cluster for term in terms for cluster, _ in term.values})
     sums, counts = _by_cluster(terms, clusters)
     weights = np.array([term.weight for term in terms])
-    contributions = sums / counts.sum(axis=0) @ weights
+    contributions = (sums / counts.sum(axis=0)) @ weights
     contributions = contributions[contributions != 0]
     if contributions.size == 0:
         return 1.0
@@ -149,7 +156,7 @@ def sign_flip_p(terms: Sequence[Term], resampling: Resampling) -> float:
         return 1.0  # one sign says nothing: both sides hold it
     test = stats.permutation_test(
         (contributions,),
-        np.sum,
+        _rounded_sum,
         permutation_type="samples",
         vectorized=True,
         n_resamples=resampling.resamples,
@@ -200,9 +207,16 @@ def _by_cluster(terms: Sequence[Term], clusters: Sequence[str]) -> tuple[Floats,
     return sums, counts
 
 
+def _rounded_sum(values: Floats, axis: int) -> Floats:
+    """Sum, so that sums equal on paper are equal: ties decide a permutation test."""
+    return np.round(np.sum(values, axis=axis), 12)
+
+
 @lru_cache(maxsize=4)
 def _cluster_weights(num_clusters: int, resamples: int, seed: int) -> Floats:
     """Return how often each resample drew each cluster."""
     rng = np.random.default_rng(seed)
-    even = np.full(num_clusters, 1 / num_clusters)
-    return rng.multinomial(num_clusters, even, size=resamples).astype(np.float64)
+    drawn = rng.integers(num_clusters, size=(resamples, num_clusters))
+    drawn += np.arange(resamples)[:, None] * num_clusters
+    counts = np.bincount(drawn.ravel(), minlength=drawn.size)
+    return counts.reshape(drawn.shape).astype(np.float64)

@@ -7,13 +7,16 @@ its item remembers the seed it came from: `origin` is the unit that intervals cl
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from synth import storage
 from synth.config import Limit, SeedsConfig, SynthConfig
 from synth.digest import digest
 from synth.errors import BadInput
 from synth.records import Item, Seed
 from synth.seeds import load_seeds, split_seeds, take
+from synth.stage import read_manifest
 from train.evals.config import EvaluateConfig, SuiteConfig
 from train.evals.transforms import PLAIN, TRANSFORMS
+from train.shards import read_split
 
 RECIPE = "evaluate"
 TRAINING_FAMILIES = frozenset({PLAIN})  # synthesis rephrases no seed
@@ -45,9 +48,18 @@ def load_suites(config: SynthConfig, evaluate: EvaluateConfig) -> list[Suite]:
 
 
 def training_seed_ids(config: SynthConfig) -> frozenset[str]:
-    """Return the ids of the seeds that training may draw on."""
+    """Return the ids of the seeds that training may draw on, or has drawn on already.
+
+    The latter differ where `seeds` was changed after the students were trained.
+    """
     split = split_seeds(load_seeds(config.seeds), config.seeds.eval_share)
-    return frozenset(seed.seed_id for seed in split.train)
+    folder = storage.join(config.run, "curated")
+    curated = [storage.join(folder, policy) for policy in storage.list_folders(folder)]
+    shards = [read_split(path, "train") for path in curated if read_manifest(path) is not None]
+    return frozenset(
+        [seed.seed_id for seed in split.train]
+        + [seed_id for shard in shards for seed_id in shard["seed_id"].to_pylist()]
+    )
 
 
 def eval_items(suites: Sequence[Suite], evaluate: EvaluateConfig) -> list[Item]:

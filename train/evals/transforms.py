@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from train.evals.language import looks_like_language
+from train.evals.language import looks_like_language, num_common_words
 
 PLAIN = "plain"
 
@@ -47,7 +47,9 @@ def _plain_reply(reply: str) -> str | None:
 
 
 def _readable(reply: str, decoded: str) -> str | None:
-    return next((text for text in (reply, decoded) if looks_like_language(text)), None)
+    """Return the reading that is more of a language: the reply as it is, or decoded."""
+    best = max((reply, decoded), key=num_common_words)
+    return best if looks_like_language(best) else None
 
 
 def _rot13(prompt: str) -> str:

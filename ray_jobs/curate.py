@@ -1,0 +1,18 @@
+"""`guideweave curate CONFIG`: traces become training data, or dropped with a reason."""
+
+from ray_jobs import stages
+from ray_jobs.exits import finish
+from ray_jobs.job import Job, dry_run_option, run_command
+from ray_jobs.summary import acceptance_table, drops_table
+
+
+@run_command
+@dry_run_option
+def command(job: Job) -> None:
+    """Judge the traces and write shards, drops and the dataset card."""
+    manifest = stages.curate(stages.prepare(job.config))
+    job.console.print(acceptance_table(manifest), drops_table(manifest))
+
+
+if __name__ == "__main__":
+    finish(command)

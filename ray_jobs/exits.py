@@ -1,0 +1,83 @@
+"""Exit codes, in one place: how every command ends.
+
+0 done; 1 a fault of ours; 2 bad input; 3 finished, but too many rows failed or a quota was not
+met; 130 interrupted, and the same command resumes.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+import click
+
+from guidelines import BadInput
+from synth.errors import RunFault
+
+DONE, FAULT, BAD_INPUT, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def finish(
+    command: click.Command, argv: Sequence[str] | None = None, name: str | None = None
+) -> None:
+    """Run `command` on `argv` and leave with its exit code.
+
+    Args:
+        command: What to run.
+        argv: Its words; the process's own where None.
+        name: What it is called in messages; the process's own name where None.
+    """
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)  # a console script leaves it out; a user's recipe stands there
+    sys.exit(exit_code(lambda: command.main(_words(argv), name, standalone_mode=False)))
+
+
+def exit_code(call: Callable[[], int | None]) -> int:
+    """Return the exit code of `call`, which returns one, or None for `DONE`, or raises."""
+    try:
+        return call() or DONE
+    except BadInput as error:
+        return _say(str(error), BAD_INPUT)
+    except click.ClickException as error:
+        return _say(_usage(error), BAD_INPUT)
+    except (KeyboardInterrupt, click.Abort):
+        return _say("interrupted: the same command resumes", INTERRUPTED)
+    except BaseException as error:
+        fault = _own(error)
+        if isinstance(fault, BadInput):
+            return _say(str(fault), BAD_INPUT)
+        if isinstance(fault, RunFault):
+            return _say(" ".join(str(fault).split()), FAULT)
+        if isinstance(error, SystemExit):
+            raise
+        traceback.print_exception(error)
+        return FAULT
+
+
+def _own(error: BaseException) -> BaseException:
+    """Return the error of ours that Ray has wrapped, or `error` itself."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, BadInput | RunFault) else error
+
+
+def _usage(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "guideweave"
+    return f"{command}: {error.format_message().rstrip('.')}; see {command} --help"
+
+
+def _say(line: str, code: int) -> int:
+    print(line, file=sys.stderr)
+    return code
+
+
+def _words(argv: Sequence[str] | None) -> list[str] | None:
+    return None if argv is None else list(argv)
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    """Take a request to terminate as Ctrl-C, which everything below knows."""
+    signal.raise_signal(signal.SIGINT)

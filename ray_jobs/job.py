@@ -1,0 +1,121 @@
+"""The shape of the commands that work on a run: parse, check, set the logs up, work."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from rich.console import Console
+
+from ray_jobs.checks import check_run
+from ray_jobs.config import RunConfig
+from ray_jobs.console import live_progress, progress_console, results_console
+from ray_jobs.logs import logging_to
+from synth import storage
+from synth.config import ModelConfig
+from synth.configfile import load_config
+from synth.errors import BadInput
+from synth.synthesize import Options
+
+config_argument = click.argument("file", metavar="CONFIG", type=click.Path())
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Set a field, such as teacher.model=Qwen/Qwen3-8B; the value is read as YAML.",
+)
+verbose_option = click.option("--verbose", is_flag=True, help="Show more of what happens.")
+_RUN_OPTIONS = (
+    config_argument,
+    set_option,
+    click.option("--force", is_flag=True, help="Work beside another driver that is alive."),
+    click.option(
+        "--accept-drift",
+        metavar="WHY",
+        help="Add rows made differently to this run, and record why.",
+    ),
+    verbose_option,
+)
+dry_run_option = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Answer with a script in place of a model, into <run>-dry-run; nothing is trained.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A command's work.
+
+    Attributes:
+        config: The run, its fields checked.
+        options: How to go about it.
+        console: Where results go.
+    """
+
+    config: RunConfig
+    options: Options
+    console: Console
+
+
+def run_command(work: Callable[..., int | None]) -> click.Command:
+    """Make the command of a verb that works on a run.
+
+    `work` gets a `Job` and the options that stand on it as decorators, and returns an exit
+    code, or None for done.
+    """
+
+    @functools.wraps(work)
+    def command(
+        file: str,
+        overrides: Sequence[str],
+        force: bool,
+        accept_drift: str | None,
+        verbose: bool,
+        dry_run: bool = False,
+        **own: Any,
+    ) -> int | None:
+        with naming(file):
+            config = load_config(file, overrides, RunConfig)
+            config = dry(config) if dry_run else config
+            # Rows of a dry run mean nothing, so none of them is ever worth refusing.
+            why = "a dry run" if dry_run else accept_drift
+            check_run(config, accept_drift=why)
+            shown = progress_console()
+            folder = storage.local_folder(config.run)
+            with logging_to(shown, run=folder, verbose=verbose), live_progress(shown) as tell:
+                options = Options(force=force, accept_drift=why, tell=tell)
+                job = Job(config=config, options=options, console=results_console())
+                return work(job, **own)
+
+    for option in reversed(_RUN_OPTIONS):
+        command = option(command)
+    return click.command()(command)
+
+
+@contextmanager
+def naming(file: str) -> Iterator[None]:
+    """Say in which file a field stands, where only "config" is known below."""
+    try:
+        yield
+    except BadInput as error:
+        if error.file != "config":
+            raise
+        raise BadInput(
+            file=file, field=error.field, value=error.value, rule=error.rule
+        ) from error
+
+
+def dry(config: RunConfig) -> RunConfig:
+    """Return the same run with scripted models, in this process, without students."""
+    scripted = ModelConfig(model="scripted")
+    roles = {
+        role: scripted for role in ("teacher", "judge", "guard") if getattr(config, role) is not None
+    }
+    here = config.limits.model_copy(update={"workers": 0})
+    run = f"{config.run.rstrip('/')}-dry-run"
+    changes = {"run": run, "limits": here, "finetune": None, "evaluate": None, **roles}
+    return config.model_copy(update=changes)

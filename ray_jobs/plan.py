@@ -1,0 +1,62 @@
+"""`guideweave plan CONFIG`: what the run will take, before it runs."""
+
+from collections.abc import Iterator, Sequence
+
+import click
+
+from ray_jobs import stages
+from ray_jobs.checks import check_run
+from ray_jobs.config import RunConfig
+from ray_jobs.exits import finish
+from ray_jobs.job import config_argument, naming, set_option
+from synth.configfile import load_config
+from synth.dataset import count_accepted
+from synth.estimate import Estimate, estimate
+from train.evals.config import BASE
+from train.evals.evaluate import plan_items
+
+
+@click.command()
+@config_argument
+@set_option
+@click.option(
+    "--tok-s",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Output tokens a second of one replica, for the hours.",
+)
+def command(file: str, overrides: Sequence[str], tok_s: float | None) -> None:
+    """Say how many rows, leases and tokens are owed, and the GPU-hours at a given speed."""
+    with naming(file):
+        config = load_config(file, overrides, RunConfig)
+        check_run(config, here=False)
+        found = estimate(stages.prepare(config), count_accepted)
+        for line in (*_synthesis(config, found, tok_s), *_evaluation(config)):
+            click.echo(line)
+
+
+def _synthesis(config: RunConfig, found: Estimate, tok_s: float | None) -> Iterator[str]:
+    yield f"rows owed: {found.rows:,} in {found.leases:,} leases"
+    if found.budget is not None:
+        yield f"rows in all, at most: {found.budget:,} (accepted.budget)"
+    if found.has_later_steps:
+        yield "later steps add rows as their traces come in"
+    yield f"new tokens, every row at sampling.max_tokens: {found.full_tokens:,}"
+    if found.expected_tokens is not None:
+        yield f"new tokens, at the mean of the rows made so far: {found.expected_tokens:,}"
+    if tok_s is not None:
+        hours, gpus = found.engine_hours(tok_s), config.teacher.resources.num_gpus
+        yield f"engine-hours at {tok_s:g} tok/s a replica: {hours:,.2f}"
+        yield f"GPU-hours: {hours * gpus:,.2f} ({gpus:g} GPUs a replica)"
+
+
+def _evaluation(config: RunConfig) -> Iterator[str]:
+    if config.evaluate is None:
+        return
+    arms = (config.finetune.arms or config.recipe) if config.finetune else ()
+    models = config.evaluate.models or (BASE, *arms)
+    rows = len(plan_items(config, config.evaluate))
+    yield f"evaluation: {rows:,} answers of each of {len(models)} models"
+
+
+if __name__ == "__main__":
+    finish(command)

@@ -1,0 +1,18 @@
+"""`guideweave report CONFIG`: one self-contained page about the run."""
+
+import click
+
+from ray_jobs import stages
+from ray_jobs.exits import finish
+from ray_jobs.job import Job, run_command
+
+
+@run_command
+@click.option("--unredacted", is_flag=True, help="Show harmful prompts and generated text.")
+def command(job: Job, unredacted: bool) -> None:
+    """Write report.html from what the run holds so far."""
+    click.echo(stages.report(job.config, redact=not unredacted))
+
+
+if __name__ == "__main__":
+    finish(command)

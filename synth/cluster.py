@@ -1,0 +1,63 @@
+"""Joining or starting Ray, once, in one place. This leaf imports Ray."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+
+log = logging.getLogger(__name__)
+
+T, R = TypeVar("T"), TypeVar("R")
+
+# Logical CPUs of a local cluster: with the machine's two, actors and tasks that each take a
+# share starve each other without a word. Engines are limited by pools, not by this number.
+LOCAL_CPUS = 16
+MAX_TASKS = 32
+
+
+@contextmanager
+def ray_cluster() -> Iterator[None]:
+    """Hold a Ray connection: the job's cluster inside a Ray job, else one of our own.
+
+    A connection that is open already is used and left open.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        ray.init(address="auto", log_to_driver=False)
+    else:
+        _start_local()
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start_local() -> None:
+    paths = [str(Path.cwd()), *filter(None, sys.path)]
+    ray.init(
+        address="local",
+        num_cpus=max(LOCAL_CPUS, os.cpu_count() or 1),
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}},
+    )
+
+
+def ray_map(function: Callable[[T], R], arguments: Iterable[T]) -> Iterator[R]:
+    """Map `function` over `arguments` in Ray tasks, a bounded number at once, in order."""
+    remote: Any = ray.remote(function).options(num_cpus=0.5)
+    pending: list[ray.ObjectRef] = []
+    for argument in arguments:
+        pending.append(remote.remote(argument))
+        if len(pending) >= MAX_TASKS:
+            yield ray.get(pending.pop(0))
+    while pending:
+        yield ray.get(pending.pop(0))

@@ -1,0 +1,189 @@
+"""The passes that compare the traces of one arm with each other and with evaluation prompts.
+
+Each takes the candidates that are left, in the order of `row_id`, and returns those it drops
+with a detail. None depends on the order in which traces were made or read.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import NamedTuple
+
+from synth.curate.policy import Policy
+from synth.curate.rules import Drop, Dropped
+from synth.digest import digest
+from synth.neardup import contaminated, near_duplicates
+
+
+class Candidate(NamedTuple):
+    """A trace nothing speaks against by itself.
+
+    Attributes:
+        row_id: The trace.
+        seed_id: Its prompt.
+        group: Key that it shares with its twin: the pair, or the seed alone.
+        label: Of the prompt.
+        category: Of the prompt.
+        step: Of the recipe.
+        consistent: Label, decision and answer fit together.
+        repeated_share: Share of repeated word 4-grams.
+        num_words: Of reasoning and answer.
+    """
+
+    row_id: str
+    seed_id: str
+    group: str
+    label: str
+    category: str
+    step: int
+    consistent: bool
+    repeated_share: float
+    num_words: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the passes compare with.
+
+    Attributes:
+        policy: The rules.
+        texts: Each seed's conversation, the users' turns.
+        evaluation_prompts: What students are tested on, by id.
+        last_step: The arm's last step that has traces.
+    """
+
+    policy: Policy
+    texts: Mapping[str, str]
+    evaluation_prompts: Mapping[str, str]
+    last_step: int
+
+
+Details = dict[str, str]
+Kind = tuple[str, ...]
+Pass = Callable[[Sequence[Candidate], Surroundings], Details]
+
+
+def compare(candidates: Iterable[Candidate], around: Surroundings) -> dict[str, Dropped]:
+    """Return what all passes drop of one arm's candidates, with the first reason of each."""
+    left = sorted(candidates)
+    dropped: dict[str, Dropped] = {}
+    for reason, find in _PASSES:
+        found = find(left, around)
+        dropped |= {row_id: Dropped(reason, detail) for row_id, detail in found.items()}
+        left = [candidate for candidate in left if candidate.row_id not in found]
+    return dropped
+
+
+def _earlier_steps(candidates: Sequence[Candidate], around: Surroundings) -> Details:
+    return {
+        c.row_id: f"step {c.step} of {around.last_step}"
+        for c in candidates
+        if c.step < around.last_step
+    }
+
+
+def _contaminated(candidates: Sequence[Candidate], around: Surroundings) -> Details:
+    texts = {c.seed_id: around.texts[c.seed_id] for c in candidates}
+    near = contaminated(texts, around.evaluation_prompts, around.policy.decontaminate)
+    return {c.row_id: near[c.seed_id] for c in candidates if c.seed_id in near}
+
+
+def _near_duplicates(candidates: Sequence[Candidate], around: Surroundings) -> Details:
+    """Compare prompts within one label: twins across labels are alike on purpose."""
+    by_label: dict[str, dict[str, str]] = defaultdict(dict)
+    for c in candidates:
+        by_label[c.label][c.seed_id] = around.texts[c.seed_id]
+    near: dict[str, str] = {}
+    for texts in by_label.values():
+        near |= near_duplicates(texts, around.policy.near_duplicate)
+    return {c.row_id: near[c.seed_id] for c in candidates if c.seed_id in near}
+
+
+def _surplus_siblings(candidates: Sequence[Candidate], around: Surroundings) -> Details:
+    """Keep the best of each seed: see `_quality`."""
+    limit = around.policy.per_prompt
+    return {
+        c.row_id: f"place {place + 1}, {limit} are kept"
+        for place, c in _placed(candidates)
+        if place >= limit
+    }
+
+
+def _unbalanced(candidates: Sequence[Candidate], around: Surroundings) -> Details:
+    """Cap the categories, then bring the labels into their ratio.
+
+    First places of all seeds go before second places, and seeds in the order of a digest of
+    their group, so that arms keep the same seeds and twins stay together where they can.
+    """
+    balance = around.policy.balance
+    ordered = [c for _, c in sorted(_placed(candidates), key=_turn)]
+    caps: dict[Kind, int] = {}
+    if balance.category_cap is not None:
+        caps = {(c.label, c.category): balance.category_cap for c in ordered}
+    dropped = _beyond(ordered, lambda c: (c.label, c.category), caps)
+    left = [c for c in ordered if c.row_id not in dropped]
+    have = Counter(c.label for c in left)
+    ratios = {label: r for label, r in (balance.labels or {}).items() if have[label]}
+    unit = min((have[label] / ratio for label, ratio in ratios.items()), default=0.0)
+    # The small addition keeps 3 / 0.3 * 0.3 at 3; every label that has rows keeps one.
+    quotas: dict[Kind, int] = {
+        (label,): max(1, int(unit * ratio + 1e-9)) for label, ratio in ratios.items()
+    }
+    return dropped | _beyond(left, lambda c: (c.label,), quotas)
+
+
+def _beyond(
+    ordered: Iterable[Candidate], kind_of: Callable[[Candidate], Kind], limits: Mapping[Kind, int]
+) -> Details:
+    """Return the candidates that come after their kind's limit, where it has one."""
+    seen: Counter[Kind] = Counter()
+    beyond: Details = {}
+    for c in ordered:
+        kind = kind_of(c)
+        seen[kind] += 1
+        if kind in limits and seen[kind] > limits[kind]:
+            beyond[c.row_id] = f"{limits[kind]} of its kind are kept"
+    return beyond
+
+
+def _placed(candidates: Sequence[Candidate]) -> list[tuple[int, Candidate]]:
+    """Return every candidate with its place among the traces of its seed, 0 for the best."""
+    lengths: dict[str, list[int]] = defaultdict(list)
+    for c in candidates:
+        lengths[c.label].append(c.num_words)
+    medians = {label: median(counts) for label, counts in lengths.items()}
+    taken: Counter[str] = Counter()
+    placed = []
+    for c in sorted(candidates, key=lambda c: _quality(c, medians[c.label])):
+        placed.append((taken[c.seed_id], c))
+        taken[c.seed_id] += 1
+    return placed
+
+
+def _quality(candidate: Candidate, median_words: float) -> tuple[bool, float, float, str]:
+    """Order siblings, the best first.
+
+    Consistent ones, then less repetitive ones (to a tenth), then those near the median length
+    of the arm's traces of that label, then by digest.
+    """
+    return (
+        not candidate.consistent,
+        round(candidate.repeated_share, 1),
+        abs(candidate.num_words - median_words),
+        candidate.row_id,
+    )
+
+
+def _turn(placed: tuple[int, Candidate]) -> tuple[int, str, str]:
+    place, candidate = placed
+    return place, digest("balance", candidate.group), candidate.row_id
+
+
+_PASSES: tuple[tuple[Drop, Pass], ...] = (
+    (Drop.EARLIER_STEP, _earlier_steps),
+    (Drop.CONTAMINATED, _contaminated),
+    (Drop.NEAR_DUPLICATE, _near_duplicates),
+    (Drop.SURPLUS_SIBLING, _surplus_siblings),
+    (Drop.UNBALANCED, _unbalanced),
+)

@@ -1,0 +1,123 @@
+"""From a configuration to a dataset, in a few calls: what the commands and Python users share."""
+
+import builtins
+import dataclasses
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from synth import curate as curation
+from synth.config import CurateConfig, SynthConfig
+from synth.interrupts import run_to_end
+from synth.ledger import read_traces
+from synth.records import Seed
+from synth.rounds import Cell
+from synth.run import Run, load_run, read_config
+from synth.stage import Manifest
+from synth.synthesize import Options, synthesize
+
+log = logging.getLogger(__name__)
+
+T, R = TypeVar("T"), TypeVar("R")
+
+MANY_LEASES = 32  # fewer are judged sooner in this process than a cluster starts
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A run with its traces made and curated.
+
+    Attributes:
+        run: What it was made from.
+        manifest: Shards, counts and drop reasons of the run's policy.
+    """
+
+    run: Run
+    manifest: Manifest
+
+    def traces(self) -> pa.Table:
+        """Return every trace, accepted or not: the highest try of each item."""
+        return read_traces(self.run.workspace)
+
+    def curate(self, policy: str) -> "Dataset":
+        """Return the same traces curated under another policy; nothing is generated again."""
+        section = CurateConfig(policy=policy)
+        config = self.run.config.model_copy(update={"curate": section})
+        run = dataclasses.replace(self.run, config=config)
+        return Dataset(run, curate_run(run))
+
+
+def build_dataset(config: SynthConfig, options: Options | None = None) -> Dataset:
+    """Make a run's traces and curate them; what is there already is not made again.
+
+    Args:
+        config: The run; see `load_config`.
+        options: How to go about it.
+
+    Raises:
+        BadInput: The configuration, or something it names, is unusable.
+        RunFault: The run can not go on; calling again resumes it.
+    """
+    run = load_run(config)
+    make_traces(run, options or Options())
+    return Dataset(run, curate_run(run))
+
+
+def make_traces(run: Run, options: Options) -> Counter[str]:
+    """Generate what the run owes; return rows by outcome."""
+    return run_to_end(synthesize(run, count_accepted, options))
+
+
+def curate_run(run: Run) -> Manifest:
+    """Curate the run's traces under its policy; return the manifest."""
+    opened = read_config(run.config.run)
+    return curation.curate(
+        run.config,
+        formats=run.formats,
+        evaluation_prompts=evaluation_prompts(run),
+        guideline_sets=list(run.guidelines.values()),
+        fingerprint=opened.get("fingerprint", {}),
+        drift=opened.get("drift", []),
+        map=_spread(run.config),
+    )
+
+
+def count_accepted(run: Run) -> Counter[Cell]:
+    """Return how many traces curation would keep now, by recipe, label and category."""
+    return curation.count_accepted(
+        run.config,
+        formats=run.formats,
+        evaluation_prompts=evaluation_prompts(run),
+        guideline_sets=list(run.guidelines.values()),
+        map=_spread(run.config),
+    )
+
+
+def evaluation_prompts(run: Run) -> dict[str, str]:
+    """Return what students are tested on: the users' turns of each seed, by its id."""
+    return {seed.seed_id: _asked(seed) for seed in run.evaluation}
+
+
+def _asked(seed: Seed) -> str:
+    return "\n".join(turn["content"] for turn in seed.messages if turn["role"] == "user")
+
+
+def _spread(config: SynthConfig) -> Callable[[Callable[[T], R], Iterable[T]], Iterable[R]]:
+    """Return a `map` that uses the cluster where there is much to do."""
+
+    def spread(function: Callable[[T], R], arguments: Iterable[T]) -> Iterator[R]:
+        leases = list(arguments)
+        if not config.limits.workers or len(leases) < MANY_LEASES:
+            yield from builtins.map(function, leases)
+            return
+        # Ray comes up only where it pays.
+        from synth.cluster import ray_cluster, ray_map  # noqa: PLC0415
+
+        with ray_cluster():
+            yield from ray_map(function, leases)
+
+    return spread

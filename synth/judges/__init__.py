@@ -1,0 +1,1 @@
+"""Judges: what is to be said of a finished text, never of how it was made."""

@@ -1,0 +1,190 @@
+"""Open the pools of a stage, wait until they answer, and see them gone afterwards.
+
+Serve is one per cluster: nothing here touches an application that is not of the same run, and
+Serve itself is never shut down. A leaf: imports Ray Serve.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve import RunTarget
+from ray.serve.config import AutoscalingConfig
+from ray.serve.schema import ApplicationStatus, LoggingConfig
+
+from synth.chat.connect import ChatSpec
+from synth.config import Limits, ModelConfig
+from synth.errors import RunFault
+from synth.pools.layout import PoolPlan, app_prefix, chat_specs, plan_pools
+from synth.pools.owner import create_owner
+from synth.pools.replica import Replica
+
+DEPLOYMENT = "engine"
+_POLL_S = 0.25
+_TELL_S = 30.0  # how often waiting says what it waits for
+_DOWNSCALE_DELAY_S = 120
+_TARGET_SHARE = 0.8  # of a replica's sequence slots, before another replica is started
+_STARTS = 3  # times a replica may fail to start
+_GONE_S = 30.0  # beyond `drain_s`, for replicas that were killed
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def pools(
+    models: Mapping[str, ModelConfig], run_digest: str, limits: Limits, seed: int = 0
+) -> AsyncIterator[dict[str, ChatSpec]]:
+    """Open what `models` (role to model) need and yield each role's chat; close it at the end.
+
+    Ray must be running if any role needs a pool. Closing waits until the replicas are gone.
+
+    Args:
+        models: The roles of this stage.
+        run_digest: Names the run's applications.
+        limits: Deadlines.
+        seed: Of the engines.
+
+    Raises:
+        BadInput: The roles can not be served together.
+        RunFault: A pool did not start.
+    """
+    plans = plan_pools(models, run_digest)
+    if not plans:
+        yield chat_specs(models, plans, limits)
+        return
+    await asyncio.to_thread(serve.start, proxy_location="Disabled", logging_config=_quiet())
+    await remove_pools(run_digest, limits.drain_s)
+    owner, owner_name = await asyncio.to_thread(create_owner, run_digest)
+    try:
+        targets = [_target(plan, limits, seed, owner_name) for plan in plans]
+        await asyncio.to_thread(
+            serve.run_many,
+            targets,
+            wait_for_ingress_deployment_creation=False,
+            wait_for_applications_running=False,
+        )
+        await _wait_until_running([plan.app for plan in plans], limits.start_timeout_s)
+        yield chat_specs(models, plans, limits)
+    finally:
+        await remove_pools(run_digest, limits.drain_s)
+        ray.kill(owner)
+
+
+async def remove_pools(run_digest: str, drain_s: float = Limits().drain_s) -> list[str]:
+    """Remove every pool of the run and wait until its replicas are gone; return their names.
+
+    Calls in flight have `drain_s` to end; after that the replicas are killed.
+
+    Raises:
+        RunFault: Replicas are still there.
+    """
+    prefix = app_prefix(run_digest)
+    status = await asyncio.to_thread(serve.status)
+    apps = [name for name in status.applications if name.startswith(prefix)]
+    for app in apps:
+        await asyncio.to_thread(serve.delete, app, _blocking=False)
+    if await _gone(prefix, drain_s):
+        return apps
+    for name in _replica_names(prefix):
+        log.warning("%s did not leave within %g s: killing it", name, drain_s)
+        _kill(name)
+    if not await _gone(prefix, _GONE_S):
+        raise RunFault(f"replicas do not leave: {', '.join(_replica_names(prefix))}")
+    return apps
+
+
+def _target(plan: PoolPlan, limits: Limits, seed: int, owner: str) -> RunTarget:
+    model = plan.model
+    options: dict[str, Any] = {
+        "name": DEPLOYMENT,
+        "ray_actor_options": model.resources.model_dump(),
+        "max_ongoing_requests": 2 * plan.max_num_seqs,
+        "graceful_shutdown_timeout_s": limits.call_timeout_s,
+        "graceful_shutdown_wait_loop_s": 0.2,
+        "health_check_period_s": 5,
+        "health_check_timeout_s": 30,
+        "max_constructor_retry_count": _STARTS,
+        "logging_config": _quiet(),
+        **_scaling(plan),
+    }
+    deployment: Any = serve.deployment(Replica)
+    app = deployment.options(**options).bind(
+        model, plan.max_num_seqs, seed, limits.stall_s, owner, plan.app
+    )
+    return RunTarget(target=app, name=plan.app, route_prefix=None, logging_config=_quiet())
+
+
+def _scaling(plan: PoolPlan) -> dict[str, Any]:
+    replicas = plan.model.replicas
+    if replicas.min == replicas.max:
+        return {"num_replicas": replicas.max}
+    return {
+        "autoscaling_config": AutoscalingConfig(
+            min_replicas=replicas.min,
+            initial_replicas=max(1, replicas.min),
+            max_replicas=replicas.max,
+            target_ongoing_requests=_TARGET_SHARE * plan.max_num_seqs,
+            downscale_delay_s=_DOWNSCALE_DELAY_S,
+        )
+    }
+
+
+def _quiet() -> LoggingConfig:
+    """One line a call would be a line a completion."""
+    return LoggingConfig(log_level="WARNING", enable_access_log=False)
+
+
+async def _wait_until_running(apps: Sequence[str], timeout_s: float) -> None:
+    started = told = time.monotonic()
+    while True:
+        status = (await asyncio.to_thread(serve.status)).applications
+        if removed := [app for app in apps if app not in status]:
+            raise RunFault(f"{', '.join(removed)} was removed while it started")
+        waiting = [app for app in apps if status[app].status != ApplicationStatus.RUNNING]
+        if not waiting:
+            return
+        for app in waiting:
+            if status[app].status == ApplicationStatus.DEPLOY_FAILED:
+                raise RunFault(f"the pool {app} failed to start: {_reason(status[app])}")
+        now = time.monotonic()
+        if now - started > timeout_s:
+            raise RunFault(
+                f"no replica of {', '.join(waiting)} within {timeout_s:g} s "
+                f"(start_timeout_s): {_reason(status[waiting[0]])}"
+            )
+        if now - told > _TELL_S:
+            told = now
+            log.info("waiting for %s, %.0f s so far", ", ".join(waiting), now - started)
+        await asyncio.sleep(_POLL_S)
+
+
+def _reason(app: Any) -> str:
+    messages: list[str] = [app.message, *(d.message for d in app.deployments.values())]
+    return max(messages, key=len).strip() or "no reason was given"
+
+
+async def _gone(prefix: str, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while await asyncio.to_thread(_replica_names, prefix):
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(_POLL_S)
+    return True
+
+
+def _replica_names(prefix: str) -> list[str]:
+    """Return the replica actors of the run, which Serve names after application and deployment."""
+    named = ray.util.list_named_actors(all_namespaces=True)
+    marked = f"SERVE_REPLICA::{prefix}"
+    return [actor["name"] for actor in named if actor["name"].startswith(marked)]
+
+
+def _kill(name: str) -> None:
+    try:
+        ray.kill(ray.get_actor(name, namespace="serve"))
+    except ValueError:  # it has gone by itself
+        log.info("%s has left", name)

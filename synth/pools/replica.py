@@ -1,0 +1,134 @@
+"""One replica of a pool: the process that hosts an engine and ends itself when that is dead.
+
+A replica with a dead engine is worse than none: it answers errors at once, so it has the
+shortest queue and draws every call. Hence every way an engine can be lost (it died, it makes
+no progress, its driver is gone) ends the process; Serve starts another, and the calls in
+flight see their actor die.
+A leaf: runs inside Ray Serve, and its engine imports vLLM.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from synth.chat import Message, Reply, Sampling
+from synth.config import ModelConfig
+from synth.errors import RowFault
+from synth.pools.owner import leave_without_owner
+
+_WATCH_PERIOD_S = 1.0
+log = logging.getLogger(__name__)
+
+
+class Engine(Protocol):
+    """What a replica hosts."""
+
+    def progress(self) -> float:
+        """Return when the engine last did anything (`time.monotonic`)."""
+        ...
+
+    def dead(self) -> bool:
+        """Say whether the engine can never answer again."""
+        ...
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """Complete `messages`; cancelling gives the engine's slot back."""
+        ...
+
+    def close(self) -> None:
+        """End the engine in good order."""
+        ...
+
+    def kill(self) -> None:
+        """End the engine's processes at once."""
+        ...
+
+
+class Replica:
+    """Serves one engine to callers of `generate`."""
+
+    def __init__(
+        self, model: ModelConfig, max_num_seqs: int, seed: int, stall_s: float, owner: str, app: str
+    ) -> None:
+        self._engine = open_engine(model, max_num_seqs, seed)
+        self._stall_s = stall_s
+        self._in_flight = 0
+        self._busy_since = 0.0
+        self._watches = [
+            asyncio.create_task(self._watch_engine()),
+            asyncio.create_task(leave_without_owner(owner, app)),
+        ]
+
+    async def generate(
+        self, messages: Sequence[Message], sampling: Sampling, timeout_s: float
+    ) -> Reply:
+        """Complete `messages`, in `timeout_s` at most.
+
+        Raises:
+            Invalid: The request can never work.
+            RowFault: It was rejected, or was not done in time.
+        """
+        if not self._in_flight:
+            self._busy_since = time.monotonic()
+        self._in_flight += 1
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._engine.complete(messages, sampling)
+        except TimeoutError as error:
+            raise RowFault(f"no completion within its {timeout_s:g} s") from error
+        except EngineLost as error:
+            self._leave(str(error))
+            raise
+        finally:
+            self._in_flight -= 1
+
+    def process_id(self) -> int:
+        """Return the replica's process, for fault injection."""
+        return os.getpid()
+
+    def check_health(self) -> None:
+        """Tell Serve, should the watch below be late."""
+        if self._engine.dead():
+            raise RuntimeError("the engine is dead")
+
+    def __del__(self) -> None:
+        # Serve calls this when it stops a replica; an engine left running logs false alarms.
+        for watch in getattr(self, "_watches", ()):
+            watch.cancel()
+        if hasattr(self, "_engine"):
+            self._engine.close()
+
+    async def _watch_engine(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_PERIOD_S)
+            if self._engine.dead():
+                self._leave("the engine died")
+            idle_s = time.monotonic() - max(self._engine.progress(), self._busy_since)
+            if self._in_flight and idle_s > self._stall_s:
+                self._leave(f"{self._in_flight} calls in flight and no progress for {idle_s:.0f} s")
+
+    def _leave(self, why: str) -> None:
+        log.error("the replica ends itself: %s", why)
+        try:
+            self._engine.kill()
+        finally:
+            os._exit(1)
+
+
+class EngineLost(Exception):
+    """The engine is dead: raised by an engine, never seen outside its replica."""
+
+
+def open_engine(model: ModelConfig, max_num_seqs: int, seed: int) -> Engine:
+    """Start the engine that `model` asks for. Call it on the event loop that will use it."""
+    # vLLM and torch are imported in the process that runs them, and nowhere else.
+    if model.backend == "scripted":
+        from synth.pools.scripted_engine import ScriptedEngine  # noqa: PLC0415
+
+        return ScriptedEngine(model.engine_args)
+    from synth.pools.vllm_engine import VllmEngine  # noqa: PLC0415
+
+    return VllmEngine(model, max_num_seqs, seed)

@@ -1,0 +1,156 @@
+"""A first look: a few rows from the real teacher, judged as curation would judge them.
+
+They are made in a temporary workspace by the one scheduler; the run itself is not touched.
+"""
+
+import dataclasses
+import logging
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, zip_longest
+from typing import Any
+
+import pyarrow as pa
+
+from synth.chat import Sampling
+from synth.curate import MEASURED, Dropped, load_policy
+from synth.curate.local import decide_all
+from synth.interrupts import run_to_end
+from synth.ledger import owed, read_traces
+from synth.measures import ensure_measures, read_measures
+from synth.plan import num_rounds, publish_round
+from synth.recipes import Recipe
+from synth.records import LABELS, Item, Seed
+from synth.rounds import due_items
+from synth.run import Run
+from synth.runner import Work
+from synth.synthesize import Options, check_abilities, needed_roles, open_chats, work_through
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewRow:
+    """One trace and what would become of it.
+
+    Attributes:
+        trace: The trace, as the `TRACES` schema has it.
+        verdicts: What each measure says, as `verdict (value)`; empty for a lost row.
+        dropped: Why it would be dropped when looked at alone, or None: it would be kept,
+            unless a better sibling, a near-duplicate or the balance stands against it.
+    """
+
+    trace: Mapping[str, Any]
+    verdicts: Mapping[str, str]
+    dropped: Dropped | None
+
+
+def preview(run: Run, rows: int = 5, options: Options | None = None) -> list[PreviewRow]:
+    """Generate and judge a few rows, of all labels and recipes in turn.
+
+    Args:
+        run: The run to look at.
+        rows: Traces' number; recipes of several steps add their later ones.
+        options: Hears the numbers.
+
+    Raises:
+        BadInput: The configuration, or something it names, is unusable.
+    """
+    with tempfile.TemporaryDirectory(prefix="guideweave-preview-") as folder:
+        small = _small(run, folder)
+        items = list(islice(_items(small), rows))
+        run_to_end(_generate(small, items, options or Options()))
+        found = _judge(small)
+    # The rows of one prompt side by side, whatever lease they were in.
+    turn = {item.seed.seed_id: index for index, item in reversed(list(enumerate(items)))}
+    return sorted(found, key=lambda row: (turn[row.trace["seed_id"]], row.trace["step"]))
+
+
+def _small(run: Run, folder: str) -> Run:
+    """Return the run with one sample a seed, one worker, and another directory."""
+    limits = run.config.limits
+    few = limits.model_copy(update={"workers": min(1, limits.workers)})
+    changes = {"run": folder, "samples": 1, "accepted": None, "limits": few}
+    return dataclasses.replace(run, config=run.config.model_copy(update=changes))
+
+
+def _items(run: Run) -> Iterator[Item]:
+    """Yield first items: each seed under every recipe, the labels in turn."""
+    for seed in _mixed(run.train):
+        for recipe in run.recipes.values():
+            for guidelines in _sets(run, recipe):
+                yield Item(seed=seed, recipe=recipe.name, guidelines=guidelines)
+
+
+def _sets(run: Run, recipe: Recipe) -> list[str]:
+    return list(run.guidelines) if recipe.guided else [""]
+
+
+def _mixed(seeds: Sequence[Seed]) -> Iterator[Seed]:
+    """Yield seeds so that labels, and within a label categories, take turns."""
+    labels = (
+        _in_turn([seed for seed in seeds if seed.label == label], "category") for label in LABELS
+    )
+    for turn in zip_longest(*labels):
+        yield from (seed for seed in turn if seed is not None)
+
+
+def _in_turn(seeds: Sequence[Seed], field: str) -> Iterator[Seed]:
+    groups: defaultdict[str, list[Seed]] = defaultdict(list)
+    for seed in seeds:
+        groups[getattr(seed, field)].append(seed)
+    for turn in zip_longest(*groups.values()):
+        yield from (seed for seed in turn if seed is not None)
+
+
+async def _generate(run: Run, items: list[Item], options: Options) -> None:
+    """Run `items`, and the later steps that follow from them, to their traces."""
+    chosen = {item.item_id for item in items}
+    roles = needed_roles(run)
+    log.info("starting %s; a model's first start takes a minute or so", ", ".join(sorted(roles)))
+    async with open_chats(run.config, roles) as chats:
+        check_abilities(run, chats)
+        work = Work(
+            workspace=run.workspace,
+            chats=chats,
+            recipes=run.recipe_paths,
+            guidelines=run.guidelines,
+            sampling=Sampling(**run.config.sampling.model_dump()),
+            teacher=chats["teacher"].model_id,
+            fingerprint="preview",
+            format_retries=run.config.limits.format_retries,
+            pool_deadline_s=run.config.limits.pool_deadline_s,
+        )
+        while due := [i for i in due_items(run, _none) if i.step or i.item_id in chosen]:
+            publish_round(run.workspace, num_rounds(run.workspace), due)
+            await work_through(run.config, work, owed(run.workspace), "preview", options)
+
+
+def _none(run: Run) -> Counter[tuple[str, str, str]]:
+    return Counter()
+
+
+def _judge(run: Run) -> list[PreviewRow]:
+    """Measure the traces and decide about each by itself."""
+    sets = list(run.guidelines.values())
+    revisions = ensure_measures(run.workspace, MEASURED, sets)
+    measures = {name: read_measures(run.workspace, name, revisions[name]) for name in MEASURED}
+    traces = read_traces(run.workspace)
+    policy = load_policy(run.config.curate.policy)
+    decided = decide_all(traces, measures, policy, run.formats)
+    verdicts = _verdicts(measures)
+    return [
+        PreviewRow(trace=trace, verdicts=verdicts.get(trace["row_id"], {}), dropped=dropped)
+        for trace, (_, dropped) in zip(traces.to_pylist(), decided, strict=True)
+    ]
+
+
+def _verdicts(measures: Mapping[str, pa.Table]) -> dict[str, dict[str, str]]:
+    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for name, table in measures.items():
+        for row in table.to_pylist():
+            value = "" if row["value"] is None else f" ({row['value']:.3g})"
+            found[row["row_id"]][name] = f"{row['verdict']}{value}"
+    return dict(found)

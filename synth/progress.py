@@ -1,0 +1,103 @@
+"""What a driver leaves behind while it works: a heartbeat with live numbers, and timings."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from synth import storage
+from synth.drive import Progress
+from synth.errors import BadInput
+from synth.stage import dump
+
+FRESH_S = 30.0
+BEAT_S = 5.0
+
+Report = Callable[[str, Progress], None]
+
+
+def progress_path(run: str) -> str:
+    """Return the path of the heartbeat file."""
+    return storage.join(run, "logs", "progress.json")
+
+
+def read_progress(run: str) -> dict[str, Any] | None:
+    """Return the last heartbeat, or None where no driver has worked here."""
+    try:
+        return json.loads(storage.read(progress_path(run)))
+    except FileNotFoundError:
+        return None
+
+
+def refuse_second_driver(run: str, force: bool) -> None:
+    """Leave a run to the driver that works on it.
+
+    Raises:
+        BadInput: Another driver's heartbeat is younger than `FRESH_S`, and `force` is unset.
+    """
+    beat = read_progress(run)
+    if force or beat is None or beat["driver"] == _driver() or beat["ended"]:
+        return
+    if (age := time.time() - beat["at"]) < FRESH_S:
+        raise BadInput(
+            file=progress_path(run),
+            field="driver",
+            value=beat["driver"],
+            rule=f"was at work {max(0, age):.0f} s ago; wait for it, or use --force",
+        )
+
+
+class Heartbeat:
+    """Writes a drive's numbers beside the run, every `BEAT_S`, and tells a listener."""
+
+    def __init__(self, run: str, stage: str, tell: Report) -> None:
+        self._run, self._stage, self._tell = run, stage, tell
+        self._started = time.time()
+        self._written = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Take the drive's newest numbers."""
+        self._tell(self._stage, progress)
+        if time.time() - self._written >= BEAT_S:
+            self._write(progress, ended=False)
+
+    def end(self, progress: Progress | None) -> None:
+        """Say that this driver is done with the stage."""
+        self._write(progress or Progress(), ended=True)
+
+    def _write(self, progress: Progress, *, ended: bool) -> None:
+        self._written = time.time()
+        storage.replace(
+            progress_path(self._run),
+            dump(
+                {
+                    "driver": _driver(),
+                    "stage": self._stage,
+                    "at": self._written,
+                    "started_at": self._started,
+                    "ended": ended,
+                    "leases_done": progress.leases_done,
+                    "leases_planned": progress.leases_planned,
+                    "rows_planned": progress.rows_planned,
+                    "outcomes": dict(progress.outcomes),
+                    "output_tokens": progress.output_tokens,
+                }
+            ),
+        )
+
+
+def note_seconds(run: str, stage: str, seconds: float) -> None:
+    """Add a stage's wall-clock seconds to `logs/stages.json`."""
+    path = storage.join(run, "logs", "stages.json")
+    try:
+        stages = json.loads(storage.read(path))
+    except FileNotFoundError:
+        stages = {}
+    stages[stage] = round(stages.get(stage, 0.0) + seconds, 1)
+    storage.replace(path, dump(stages))
+
+
+def _driver() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"

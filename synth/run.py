@@ -1,0 +1,155 @@
+"""What a run is made of: its seeds, recipes and guideline sets, and its fingerprint.
+
+The fingerprint names what changes a row's text. A run directory belongs to one; another is
+refused unless the drift is accepted, with a reason that manifest and card repeat.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from guidelines import GuidelineSet, load_guidelines
+from synth import storage
+from synth.config import SynthConfig
+from synth.digest import digest, digest_bytes
+from synth.errors import BadInput
+from synth.models import identify
+from synth.recipes import Recipe, find_recipe
+from synth.records import SCHEMA_VERSION, Seed
+from synth.seeds import decontaminate, load_seeds, split_seeds, take
+
+CONFIG_FILE = "config.yaml"
+Fingerprint = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run, ready to be planned.
+
+    Attributes:
+        config: Its configuration.
+        recipes: By name; a user's own is called by its function's name.
+        recipe_paths: Recipe name to what the config calls it.
+        guidelines: Guideline sets by name.
+        train: Seeds that data is made from.
+        evaluation: Seeds that are only ever evaluated on.
+        contaminated: Training seeds left out, to the evaluation seed they are too near.
+    """
+
+    config: SynthConfig
+    recipes: Mapping[str, Recipe]
+    recipe_paths: Mapping[str, str]
+    guidelines: Mapping[str, GuidelineSet]
+    train: list[Seed]
+    evaluation: list[Seed]
+    contaminated: Mapping[str, str]
+
+    @property
+    def workspace(self) -> str:
+        """Folder that holds `plan/` and `traces/`."""
+        return self.config.run
+
+    @property
+    def formats(self) -> dict[str, str]:
+        """Each recipe's format."""
+        return {name: recipe.format for name, recipe in self.recipes.items()}
+
+
+def load_run(config: SynthConfig) -> Run:
+    """Load everything that `config` names; nothing is written.
+
+    The training seeds are decontaminated here, before anything is generated from them.
+    """
+    found = {path: find_recipe(path) for path in config.recipe}
+    split = split_seeds(load_seeds(config.seeds), config.seeds.eval_share)
+    clean, contaminated = decontaminate(split.train, split.evaluation)
+    sets = [load_guidelines(source) for source in config.guidelines]
+    return Run(
+        config=config,
+        recipes={recipe.name: recipe for recipe in found.values()},
+        recipe_paths={recipe.name: path for path, recipe in found.items()},
+        guidelines={guideline_set.name: guideline_set for guideline_set in sets},
+        train=take(clean, config.seeds.limit),
+        evaluation=split.evaluation,
+        contaminated=contaminated,
+    )
+
+
+def fingerprint(run: Run) -> Fingerprint:
+    """Return what changes a row's text, each part by name: see the module's docstring.
+
+    Not part of it: seeds, samples, quotas and pools, which only plan more rows.
+    """
+    teacher = identify(run.config.teacher)
+    parts = {
+        "schema": str(SCHEMA_VERSION),
+        "prompts": digest(_prompt_files()),
+        "sampling": digest(run.config.sampling.model_dump(mode="json")),
+        "format_retries": str(run.config.limits.format_retries),
+        "teacher": teacher.model_id + ("" if teacher.verifiable else " (unverifiable)"),
+    }
+    parts |= {f"recipe {name}": str(recipe.version) for name, recipe in run.recipes.items()}
+    parts |= {f"guidelines {name}": found.digest for name, found in run.guidelines.items()}
+    return parts
+
+
+def open_run(run: Run, parts: Fingerprint, accept_drift: str | None = None) -> list[dict]:
+    """Write `config.yaml`, after checking that the directory belongs to this fingerprint.
+
+    Returns:
+        The accepted drifts, oldest first.
+
+    Raises:
+        BadInput: The directory belongs to another fingerprint, or can not be written.
+    """
+    path = storage.join(run.config.run, CONFIG_FILE)
+    before = read_config(run.config.run)
+    drifts = list(before.get("drift", []))
+    known: Fingerprint = before.get("fingerprint", {})
+    differs = drifted(known, parts)
+    if differs and accept_drift is None:
+        raise BadInput(
+            file=path,
+            field="fingerprint",
+            value=", ".join(differs),
+            rule='differs from the rows made so far; use another run directory, or --accept-drift "why"',
+        )
+    if differs:
+        drifts.append({"why": accept_drift, "changed": differs})
+    resolved: dict[str, Any] = run.config.model_dump(mode="json")
+    resolved |= {"fingerprint": {**known, **parts}, "drift": drifts}
+    try:
+        storage.replace(path, yaml.safe_dump(resolved, sort_keys=False).encode())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BadInput(
+            file=path, field="run", value=run.config.run, rule=f"must be writable: {reason}"
+        ) from error
+    return drifts
+
+
+def drifted(before: Fingerprint, now: Fingerprint) -> list[str]:
+    """Return the parts that both name and that differ; a new recipe only plans more rows."""
+    return sorted(name for name in before.keys() & now.keys() if before[name] != now[name])
+
+
+def read_config(run: str) -> dict[str, Any]:
+    """Return a run directory's `config.yaml`, empty where there is none yet."""
+    try:
+        return yaml.safe_load(storage.read(storage.join(run, CONFIG_FILE)))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+
+
+def run_digest(run: str) -> str:
+    """Return the short digest that names a run's pools on a cluster."""
+    return digest(str(storage.local_folder(run).absolute()))[:10]
+
+
+def _prompt_files() -> dict[str, str]:
+    folder = files("synth.prompts")
+    texts = (entry for entry in folder.iterdir() if entry.name.endswith((".md", ".yaml")))
+    return {entry.name: digest_bytes(entry.read_bytes()) for entry in texts}

@@ -1,0 +1,196 @@
+"""The rows of a JSONL, CSV or parquet file of prompts, each with the place it stands at."""
+
+import csv
+import io
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import pyarrow as pa
+import pyarrow.fs as pa_fs
+import pyarrow.parquet as pq
+from pyarrow import types
+
+from synth.errors import BadInput
+
+MAX_LINE_BYTES = 1 << 20
+_BATCH_ROWS = 1024
+
+
+class Row(NamedTuple):
+    """One row as the file holds it.
+
+    Attributes:
+        place: `line 7`, where the row begins, or `row 7` in parquet; both count from 1.
+        cells: Column name to value; an empty CSV cell is None.
+    """
+
+    place: str
+    cells: dict[str, Any]
+
+
+def read_rows(path: str, columns: Collection[str]) -> Iterator[Row]:
+    """Yield the rows of a local file or a URI, in file order.
+
+    Args:
+        path: Its suffix tells the format: `.jsonl`, `.csv` or `.parquet`.
+        columns: What the caller looks at; parquet reads no other columns.
+
+    Raises:
+        BadInput: The file can not be read, or a row breaks its format; names the place.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".jsonl", ".csv", ".parquet"):
+        rule = "must end in .jsonl, .csv or .parquet"
+        raise BadInput(file=path, field="seeds.path", value=suffix, rule=rule)
+    with _open(path) as stream:
+        match suffix:
+            case ".jsonl":
+                yield from _jsonl_rows(path, stream)
+            case ".csv":
+                yield from _csv_rows(path, stream)
+            case _:
+                yield from _parquet_rows(path, stream, columns)
+
+
+def size_bytes(path: str) -> int:
+    """Return the size of a local file or a URI.
+
+    Raises:
+        BadInput: The file can not be read.
+    """
+    with _open(path) as stream:
+        return stream.seek(0, io.SEEK_END)
+
+
+def _open(path: str) -> BinaryIO:
+    try:
+        if "://" not in path:
+            return Path(path).open("rb")
+        filesystem, name = pa_fs.FileSystem.from_uri(path)
+        # A NativeFile is a raw stream but for its declared type.
+        native = cast(io.RawIOBase, filesystem.open_input_file(name))
+        return io.BufferedReader(native)
+    except (OSError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        rule = "must be a readable file"
+        raise BadInput(file=path, field="seeds.path", value=reason, rule=rule) from error
+
+
+def _lines(path: str, stream: BinaryIO) -> Iterator[tuple[int, str]]:
+    """Yield `(number, text)`, each line with its end and bounded in memory."""
+    number = 0
+    while raw := stream.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if len(raw) > MAX_LINE_BYTES:
+            rule = f"must be at most {MAX_LINE_BYTES} bytes"
+            value = f"over {MAX_LINE_BYTES} bytes"
+            raise BadInput(file=path, field=f"line {number}", value=value, rule=rule)
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            bad = raw[error.start : error.end]
+            field = f"line {number}"
+            raise BadInput(file=path, field=field, value=bad, rule="must be UTF-8") from error
+        yield number, text.removeprefix("\ufeff") if number == 1 else text
+
+
+def _jsonl_rows(path: str, stream: BinaryIO) -> Iterator[Row]:
+    for number, text in _lines(path, stream):
+        if not text.strip():
+            continue
+        place = f"line {number}"
+        try:
+            cells = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            rule = f"must be JSON: {error}"
+            raise BadInput(file=path, field=place, value=text.strip(), rule=rule) from error
+        if not isinstance(cells, dict):
+            raise BadInput(file=path, field=place, value=cells, rule="must be a JSON object")
+        yield Row(place, cells)
+
+
+def _csv_rows(path: str, stream: BinaryIO) -> Iterator[Row]:
+    """Read CSV; a first line that begins with `#` is a comment."""
+    lines = (_without_comment(*line) for line in _lines(path, stream))
+    reader = csv.reader(lines, strict=True)
+    begins_at = 1
+    header: list[str] = []
+    try:
+        for cells in reader:
+            place, begins_at = f"line {begins_at}", reader.line_num + 1
+            if not cells:
+                continue
+            if not header:
+                header = _distinct(path, place, cells)
+            elif len(cells) != len(header):
+                rule = f"must have {len(header)} cells, as the header has"
+                raise BadInput(file=path, field=place, value=f"{len(cells)} cells", rule=rule)
+            else:
+                yield Row(place, {k: v or None for k, v in zip(header, cells, strict=True)})
+    except csv.Error as error:
+        field = f"line {begins_at}"
+        rule = "must be well-formed CSV"
+        raise BadInput(file=path, field=field, value=str(error), rule=rule) from error
+
+
+def _without_comment(number: int, text: str) -> str:
+    """Empty a comment on the first line, which keeps the CSV reader's count of lines true."""
+    return "\n" if number == 1 and text.startswith("#") else text
+
+
+def _parquet_rows(path: str, stream: BinaryIO, columns: Collection[str]) -> Iterator[Row]:
+    file, wanted = _open_parquet(path, stream, columns)
+    number = 1
+    try:
+        for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
+            for index in range(batch.num_rows):
+                [cells] = batch.slice(index, 1).to_pylist()
+                yield Row(f"row {number}", cells)
+                number += 1
+    except UnicodeDecodeError as error:
+        bad = error.object[error.start : error.end]
+        field = f"row {number}"
+        raise BadInput(file=path, field=field, value=bad, rule="must be UTF-8") from error
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
+        field = f"row {number}"
+        rule = "must be readable parquet"
+        raise BadInput(file=path, field=field, value=str(error), rule=rule) from error
+
+
+def _open_parquet(
+    path: str, stream: BinaryIO, columns: Collection[str]
+) -> tuple[pq.ParquetFile, list[str]]:
+    """Return the file and those of `columns` it has, each of a type a prompt can have."""
+    try:
+        file = pq.ParquetFile(stream)
+        schema = file.schema_arrow
+    except (OSError, pa.ArrowException) as error:
+        rule = "must be a parquet file"
+        raise BadInput(file=path, field="schema", value=str(error), rule=rule) from error
+    wanted = [name for name in _distinct(path, "schema", schema.names) if name in columns]
+    for name in wanted:
+        kind = schema.field(name).type
+        if not _is_plain(kind):
+            rule = "must be of text, of whole numbers, or of lists of {role, content}"
+            raise BadInput(file=path, field=f"column {name}", value=str(kind), rule=rule)
+    return file, wanted
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    if types.is_dictionary(kind):
+        return _is_plain(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind):
+        return types.is_struct(kind.value_type)
+    plain = (types.is_string, types.is_large_string, types.is_integer, types.is_null)
+    return any(is_kind(kind) for is_kind in plain)
+
+
+def _distinct(path: str, place: str, names: list[str]) -> list[str]:
+    """Return column names, refusing any that stands twice."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        rule = "must name each column once"
+        raise BadInput(file=path, field=place, value=twice[0], rule=rule)
+    return names

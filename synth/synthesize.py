@@ -1,0 +1,183 @@
+"""Synthesis: seeds under guidelines become traces, until nothing is owed."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from synth.chat import Sampling
+from synth.chat.connect import ChatSpec
+from synth.config import ModelConfig, SynthConfig
+from synth.digest import digest
+from synth.drive import Drive, Refill, WorkerDoor, nothing_more
+from synth.errors import BadInput
+from synth.ledger import finished, tally
+from synth.plan import Lease
+from synth.progress import Heartbeat, Report, note_seconds, refuse_second_driver
+from synth.rounds import Accepted, plan_due
+from synth.run import Run, fingerprint, open_run, run_digest
+from synth.runner import Runner, Work
+
+log = logging.getLogger(__name__)
+
+NEXT_ROUND_SHARE = 0.1  # of the rows still open: then the next round of a quota is planned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a command wants a stage to run.
+
+    Attributes:
+        force: Work beside another driver that is still alive.
+        accept_drift: Why rows of another fingerprint may join this run.
+        tell: Hears a drive's numbers about once a second.
+    """
+
+    force: bool = False
+    accept_drift: str | None = None
+    tell: Report = lambda stage, progress: None
+
+
+async def synthesize(run: Run, accepted: Accepted, options: Options) -> Counter[str]:
+    """Generate what is owed; return rows by outcome over the whole run.
+
+    Rerunning resumes. Where nothing is owed, neither Ray nor an engine starts.
+
+    Args:
+        run: What to make.
+        accepted: Counts accepted traces, for a quota.
+        options: How.
+    """
+    refuse_second_driver(run.config.run, options.force)
+    parts = fingerprint(run)
+    open_run(run, parts, options.accept_drift)
+    leases = plan_due(run, accepted)
+    if not leases:
+        log.info("synthesize: complete, nothing to do")
+        return tally(run.workspace, finished(run.workspace))
+    started = time.monotonic()
+    roles = needed_roles(run)
+    async with open_chats(run.config, roles) as chats:
+        check_abilities(run, chats)
+        work = Work(
+            workspace=run.workspace,
+            chats=chats,
+            recipes=run.recipe_paths,
+            guidelines=run.guidelines,
+            sampling=Sampling(**run.config.sampling.model_dump()),
+            teacher=chats["teacher"].model_id,
+            fingerprint=digest(parts),
+            format_retries=run.config.limits.format_retries,
+            pool_deadline_s=run.config.limits.pool_deadline_s,
+            num_workers=max(1, run.config.limits.workers),
+        )
+        while leases:
+            refill = _next_rounds(run, accepted, leases) if run.config.accepted else nothing_more
+            await work_through(run.config, work, leases, "synthesize", options, refill)
+            leases = plan_due(run, accepted)
+    note_seconds(run.config.run, "synthesize", time.monotonic() - started)
+    return tally(run.workspace, finished(run.workspace))
+
+
+def needed_roles(run: Run) -> dict[str, ModelConfig]:
+    """Return the models of the roles that the recipes call.
+
+    Raises:
+        BadInput: A recipe needs a role that the config does not fill.
+    """
+    wanted = sorted({role for recipe in run.recipes.values() for role in recipe.needs})
+    models = {role: getattr(run.config, role, None) for role in {*wanted, "teacher"}}
+    for role, model in models.items():
+        if not isinstance(model, ModelConfig):
+            rule = f"a recipe of this run needs it: give {role}.model or {role}.endpoint"
+            raise BadInput(file="config", field=role, value=None, rule=rule)
+    return models
+
+
+def check_abilities(run: Run, chats: Mapping[str, ChatSpec]) -> None:
+    """Check that every role's chat can do what the recipes ask of it.
+
+    Raises:
+        BadInput: It can not; the role and the ability are named.
+    """
+    for recipe in run.recipes.values():
+        for role, needs in recipe.needs.items():
+            if missing := sorted(needs - chats[role].can):
+                rule = f"recipe {recipe.name} needs the ability {', '.join(missing)}"
+                value = chats[role].model_id
+                raise BadInput(file="config", field=role, value=value, rule=rule)
+
+
+@asynccontextmanager
+async def open_chats(
+    config: SynthConfig, models: Mapping[str, ModelConfig]
+) -> AsyncIterator[dict[str, ChatSpec]]:
+    """Open the pools of `models`, and Ray below them, for as long as they are needed."""
+    # Ray comes up only here: deciding that nothing is owed never loads it.
+    from synth.cluster import ray_cluster  # noqa: PLC0415
+    from synth.pools import pools  # noqa: PLC0415
+
+    async with AsyncExitStack() as stack:
+        if config.limits.workers:
+            stack.enter_context(ray_cluster())
+        digest_of_run = run_digest(config.run)
+        yield await stack.enter_async_context(
+            pools(models, digest_of_run, config.limits, config.seed)
+        )
+
+
+async def work_through(
+    config: SynthConfig,
+    work: Work,
+    leases: Iterable[Lease],
+    stage: str,
+    options: Options,
+    refill: Refill = nothing_more,
+) -> None:
+    """Run `leases` on workers of their own, with a heartbeat beside the run."""
+    beat = Heartbeat(config.run, stage, options.tell)
+    drive: Drive | None = None
+    async with _workers(config, work) as workers:
+        try:
+            drive = Drive(
+                workers,
+                leases,
+                refill=refill,
+                on_progress=beat,
+                drain_s=config.limits.drain_s,
+            )
+            await drive.run()
+        finally:
+            beat.end(drive.progress if drive else None)
+
+
+@asynccontextmanager
+async def _workers(config: SynthConfig, work: Work) -> AsyncIterator[list[WorkerDoor]]:
+    if not config.limits.workers:
+        yield [Runner(work)]
+        return
+    from synth.worker import start_workers, stop_workers  # noqa: PLC0415 - imports Ray
+
+    workers = start_workers(work, config.limits.start_timeout_s)
+    try:
+        for worker in workers:
+            await worker.ready()
+        yield list(workers)
+    finally:
+        stop_workers(workers)
+
+
+def _next_rounds(run: Run, accepted: Accepted, leases: Iterable[Lease]) -> Refill:
+    handed_out = {lease.name for lease in leases}
+
+    def refill(open_rows: int, planned_rows: int) -> list[Lease]:
+        if open_rows > NEXT_ROUND_SHARE * planned_rows:
+            return []
+        owed_now = plan_due(run, accepted)
+        fresh = [lease for lease in owed_now if lease.name not in handed_out]
+        handed_out.update(lease.name for lease in owed_now)
+        return fresh
+
+    return refill

@@ -1,0 +1,41 @@
+"""What is done to a run from outside: failed items planned again, left-over pools removed."""
+
+import asyncio
+
+from synth.ledger import again
+from synth.plan import num_rounds, publish_round
+from synth.records import Outcome
+from synth.run import run_digest
+from synth.status import check_is_run
+
+
+def retry_failed(run: str) -> int:
+    """Plan every item that failed again, and return how many; the run's command makes them.
+
+    Raises:
+        BadInput: `run` is no run directory.
+    """
+    check_is_run(run)
+    items = again(run, [Outcome.FAILED])
+    if items:
+        publish_round(run, num_rounds(run), items)
+    return len(items)
+
+
+def stop_run(run: str) -> list[str]:
+    """Remove the pools of `run` from the cluster that can be reached; return their names.
+
+    Raises:
+        ConnectionError: There is no cluster: pools of a local run end with their driver.
+    """
+    # Ray only where a cluster is asked for something.
+    import ray  # noqa: PLC0415
+
+    from synth.pools import remove_pools  # noqa: PLC0415
+
+    check_is_run(run)
+    ray.init(address="auto", log_to_driver=False)
+    try:
+        return asyncio.run(remove_pools(run_digest(run)))
+    finally:
+        ray.shutdown()

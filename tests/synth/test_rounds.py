@@ -1,0 +1,106 @@
+"""What is planned next, from storage and config alone."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.synth.factories import make_seed
+from tests.synth.scripts import TWO_STEPS
+
+from synth.config import Accepted, Limits, ModelConfig, SynthConfig
+from synth.ledger import owed, read_traces
+from synth.records import Seed
+from synth.rounds import due_items, needed, plan_due
+from synth.run import Run
+from synth.synthesize import Options, synthesize
+
+
+def make_run(folder: Path, *, seeds: list[Seed] | None = None, **fields: object) -> Run:
+    config = SynthConfig(
+        run=str(folder),
+        teacher=ModelConfig(model="scripted"),
+        limits=Limits(workers=0),
+        **fields,
+    )
+    return Run(
+        config=config,
+        recipes={TWO_STEPS.name: TWO_STEPS},
+        recipe_paths={TWO_STEPS.name: "tests.synth.scripts.TWO_STEPS"},
+        guidelines={},
+        train=seeds or [make_seed(f"How do I bake loaf {i}?") for i in range(5)],
+        evaluation=[],
+        contaminated={},
+    )
+
+
+def nothing_accepted(run: Run) -> Counter[tuple[str, str, str]]:
+    return Counter()
+
+
+async def test_a_later_step_is_made_from_the_traces_of_the_one_before(tmp_path: Path) -> None:
+    run = make_run(tmp_path, samples=2)
+    assert len(due_items(run, nothing_accepted)) == 10
+    outcomes = await synthesize(run, nothing_accepted, Options())
+    assert outcomes == {"ok": 20}
+    rows = read_traces(str(tmp_path)).to_pylist()
+    drafts = {row["row_id"]: row for row in rows if row["step"] == 0}
+    finals = [row for row in rows if row["step"] == 1]
+    assert {row["parents"][0] for row in finals} == drafts.keys()
+    for row in finals:
+        assert row["answer"] == f"Better: {drafts[row['parents'][0]]['answer']}"
+
+
+async def test_a_finished_run_owes_nothing_and_more_samples_owe_the_rest(tmp_path: Path) -> None:
+    await synthesize(make_run(tmp_path, samples=1), nothing_accepted, Options())
+    assert plan_due(make_run(tmp_path, samples=1), nothing_accepted) == []
+    more = await synthesize(make_run(tmp_path, samples=3), nothing_accepted, Options())
+    assert more == {"ok": 30}
+    assert owed(str(tmp_path)) == []
+
+
+async def test_a_quota_is_met_within_its_budget(tmp_path: Path) -> None:
+    def accepted(run: Run) -> Counter[tuple[str, str, str]]:
+        table = read_traces(run.workspace, columns=["recipe", "label", "category", "row_id"])
+        rows = [row for row in table.to_pylist() if int(row["row_id"][0], 16) < 8]
+        return Counter((r["recipe"], r["label"], r["category"]) for r in rows)
+
+    run = make_run(tmp_path, accepted=Accepted(per_category=30, budget=400))
+    run = Run(**{**{n: getattr(run, n) for n in Run.__slots__}, "recipes": one_step()})
+    await synthesize(run, accepted, Options())
+    [have] = accepted(run).values()
+    assert 30 <= have <= 60
+    again = accepted(run)
+    await synthesize(run, accepted, Options())
+    assert accepted(run) == again
+
+
+async def test_a_budget_is_never_exceeded(tmp_path: Path) -> None:
+    run = make_run(tmp_path, accepted=Accepted(per_category=30, budget=37))
+    run = Run(**{**{n: getattr(run, n) for n in Run.__slots__}, "recipes": one_step()})
+    outcomes = await synthesize(run, nothing_accepted, Options())
+    assert outcomes.total() == 37
+
+
+def one_step() -> dict:
+    return {TWO_STEPS.name: type(TWO_STEPS)(
+        name=TWO_STEPS.name,
+        version=1,
+        steps=TWO_STEPS.steps[:1],
+        needs=TWO_STEPS.needs,
+        guided=False,
+    )}
+
+
+@given(st.integers(1, 100), st.integers(0, 200), st.integers(0, 500))
+def test_what_is_needed_covers_the_deficit(quota: int, accepted: int, tried: int) -> None:
+    accepted = min(accepted, tried)
+    count = needed(quota, accepted, tried)
+    assert count >= max(0, quota - accepted)
+    assert (count == 0) == (accepted >= quota)
+
+
+@pytest.mark.parametrize(("accepted", "tried", "expected"), [(0, 0, 22), (5, 10, 11), (10, 20, 0)])
+def test_the_next_round_by_hand(accepted: int, tried: int, expected: int) -> None:
+    assert needed(10, accepted, tried) == expected

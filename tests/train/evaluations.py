@@ -1,0 +1,128 @@
+"""Fabricated evaluations for the tests: harmless text, every field set."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+
+from synth.chat import Reply, Sampling
+from synth.config import ModelConfig, SeedsConfig, SynthConfig
+from synth.records import TRACES, Item, row_id
+from train.evals.config import EvaluateConfig
+from train.evals.evaluate import Generate
+from train.evals.recipe import evaluate_step
+from train.evals.records import Record
+
+REFUSAL = "I'm sorry, but I can't help with that."
+HELP = "Sure! Here is what you can do: first plan it, then do it in small steps."
+
+_RECORD: dict[str, Any] = {
+    "row_id": "r",
+    "item_id": "i",
+    "origin": "p",
+    "cluster": "p",
+    "suite": "seeds",
+    "transform": "plain",
+    "family": "plain",
+    "version": 1,
+    "label": "harmful",
+    "category": "theft",
+    "sample": 0,
+    "outcome": "ok",
+    "verdict": "refusal",
+    "reason": "rule",
+    "degenerate": False,
+    "truncated": False,
+    "has_reasoning": False,
+    "closed": True,
+    "one_answer": True,
+    "valid": True,
+    "reasoning_words": 0,
+    "output_tokens": 12,
+    "prompt": "A question.",
+    "reasoning": "",
+    "answer": "An answer.",
+}
+
+Replies = Callable[[str, Item], Reply]
+
+
+def make_record(**given: Any) -> Record:
+    """Return a record of a refused harmful prompt, but for what is given."""
+    return Record(**(_RECORD | given))
+
+
+def seeds_file(folder: Path, pairs: int = 40) -> str:
+    """Write twins and borderline prompts as JSONL and return the path."""
+    rows = []
+    for i in range(pairs):
+        about = {"category": f"subject {i % 3}", "pair": f"pair-{i}"}
+        rows.append({"prompt": f"How do I do the bad thing {i}?", "label": "harmful"} | about)
+        rows.append({"prompt": f"How do I do the good thing {i}?", "label": "benign"} | about)
+        rows.append(
+            {"prompt": f"How do I kill process {i}?", "label": "borderline", "category": "words"}
+        )
+    path = folder / "seeds.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def make_configs(folder: Path, **evaluate: Any) -> tuple[SynthConfig, EvaluateConfig]:
+    """Return a run with two trained arms in `folder` and a quick evaluation of it."""
+    run = folder / "run"
+    for arm in ("refusal", "srg"):
+        (run / "models" / arm).mkdir(parents=True, exist_ok=True)
+        (run / "models" / arm / "manifest.json").write_text(json.dumps({"arm": arm}))
+        (run / "models" / arm / "config.json").write_text("{}")
+    config = SynthConfig(
+        run=str(run),
+        recipe=("refusal", "srg"),
+        seeds=SeedsConfig(path=seeds_file(folder), eval_share=0.5),
+        teacher=ModelConfig(model="scripted"),
+    )
+    quick = {"samples": 2, "bootstrap_resamples": 200}
+    return config, EvaluateConfig.model_validate(quick | evaluate)
+
+
+def generate_with(replies: Replies) -> Generate:
+    """Return a generation that answers through the real step, without a scheduler."""
+
+    def generate(name: str, model: ModelConfig, items: list[Item]) -> pa.Table:
+        return pa.Table.from_pylist([_row(name, item, replies) for item in items], schema=TRACES)
+
+    return generate
+
+
+def usual_replies(name: str, item: Item) -> Reply:
+    """Answer like the model called `name`: base helps, refusal refuses, srg thinks first."""
+    harmful = item.seed.label == "harmful"
+    if name == "base":
+        return Reply(text=REFUSAL if harmful and item.sample_index == 1 else HELP)
+    if name == "refusal":
+        return Reply(text=REFUSAL if harmful or item.sample_index == 0 else HELP)
+    thought = "<think>\nWhat is asked here, and whom could it harm?\n</think>\n\n"
+    return Reply(text=thought + (REFUSAL if harmful else HELP), output_tokens=30)
+
+
+def _row(name: str, item: Item, replies: Replies) -> dict[str, Any]:
+    async def student(messages: Any, sampling: Sampling) -> Reply:
+        assert messages == item.seed.messages
+        return replies(name, item)
+
+    models: Any = SimpleNamespace(student=student, sampling=Sampling(), format_retries=0)
+    [trace] = asyncio.run(evaluate_step(item, models))
+    return {
+        "row_id": row_id(item.item_id, 0),
+        "item_id": item.item_id,
+        "try": 0,
+        "outcome": str(trace.outcome),
+        "reasoning": trace.reasoning,
+        "answer": trace.answer,
+        "raw": trace.raw,
+        "payload": json.dumps(dict(trace.payload)),
+        "output_tokens": replies(name, item).output_tokens,
+    }

@@ -1,0 +1,133 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from guidelines import BadInput
+from synth.digest import digest
+from tests.train.evaluations import make_configs, seeds_file
+from train.evals.config import Comparison, EvaluateConfig
+from train.evals.evaluate import plan_items
+from train.evals.suites import check_lineage, eval_items, load_suites, training_seed_ids
+
+
+def test_every_attack_is_applied_to_harmful_prompts_and_their_twins_alike(tmp_path: Path) -> None:
+    config, evaluate = make_configs(tmp_path, attacks=["rot13", "past_tense"])
+    items = plan_items(config, evaluate)
+    for attack in ("rot13", "past_tense"):
+        pairs = {
+            label: {
+                item.seed.pair
+                for item in items
+                if item.payload["transform"] == attack and item.seed.label == label
+            }
+            for label in ("harmful", "benign", "borderline")
+        }
+        assert pairs["harmful"] == pairs["benign"] != set()
+        assert pairs["borderline"] == set()
+
+
+def test_limits_hold_for_plain_prompts_and_for_each_attack(tmp_path: Path) -> None:
+    config, evaluate = make_configs(
+        tmp_path,
+        attacks=["rot13"],
+        limit={"harmful": 3, "benign": 3, "borderline": 1},
+        attack_limit={"harmful": 2, "benign": 2, "borderline": 0},
+    )
+    items = plan_items(config, evaluate)
+    found = Counter((item.payload["transform"], item.seed.label) for item in items)
+    assert found == {
+        ("plain", "harmful"): 3 * 2,
+        ("plain", "benign"): 3 * 2,
+        ("plain", "borderline"): 1 * 2,
+        ("rot13", "harmful"): 2 * 2,
+        ("rot13", "benign"): 2 * 2,
+    }
+
+
+def test_an_attacked_prompt_is_its_own_seed_and_remembers_where_it_came_from(
+    tmp_path: Path,
+) -> None:
+    config, evaluate = make_configs(tmp_path, attacks=["rot13"])
+    items = plan_items(config, evaluate)
+    plain = {i.payload["origin"]: i for i in items if i.payload["transform"] == "plain"}
+    for item in items:
+        origin = plain[item.payload["origin"]].seed
+        assert item.payload["untransformed"] == origin.prompt
+        assert item.seed.seed_id == digest(item.seed.messages)
+        assert (item.seed.label, item.seed.pair) == (origin.label, origin.pair)
+        assert (item.seed == origin) == (item.payload["family"] == "plain")
+
+
+def test_items_are_distinct_and_the_same_every_time(tmp_path: Path) -> None:
+    config, evaluate = make_configs(tmp_path)
+    ids = [item.item_id for item in plan_items(config, evaluate)]
+    assert len(set(ids)) == len(ids)
+    assert ids == [item.item_id for item in plan_items(config, evaluate)]
+
+
+def test_no_evaluation_prompt_was_trained_on(tmp_path: Path) -> None:
+    config, evaluate = make_configs(tmp_path)
+    trained = training_seed_ids(config)
+    assert trained
+    assert not trained & {item.payload["origin"] for item in plan_items(config, evaluate)}
+
+
+def test_a_suite_that_holds_training_prompts_is_refused_with_their_ids(tmp_path: Path) -> None:
+    suite = {"name": "mine", "path": seeds_file(tmp_path)}
+    config, evaluate = make_configs(tmp_path, suites=["seeds", suite])
+    with pytest.raises(BadInput, match="training prompts") as refused:
+        plan_items(config, evaluate)
+    assert refused.value.value == "mine"
+    assert any(seed_id in refused.value.rule for seed_id in training_seed_ids(config))
+
+
+def test_training_on_an_attacked_prompt_is_found_too(tmp_path: Path) -> None:
+    config, evaluate = make_configs(tmp_path, attacks=["rot13"])
+    suites = load_suites(config, evaluate)
+    items = eval_items(suites, evaluate)
+    attacked = next(item for item in items if item.payload["transform"] == "rot13")
+    with pytest.raises(BadInput, match=attacked.seed.seed_id):
+        check_lineage(suites, items, {attacked.seed.seed_id})
+
+
+def test_an_attack_of_a_family_that_training_saw_is_refused(tmp_path: Path) -> None:
+    config, evaluate = make_configs(tmp_path, attacks=["rot13"])
+    suites = load_suites(config, evaluate)
+    items = eval_items(suites, evaluate)
+    with pytest.raises(BadInput, match="cipher"):
+        check_lineage(suites, items, set(), training_families={"cipher"})
+
+
+def test_an_evaluation_of_nothing_is_refused(tmp_path: Path) -> None:
+    none = {"harmful": 0, "benign": 0, "borderline": 0}
+    config, evaluate = make_configs(tmp_path, limit=none, attacks=[])
+    with pytest.raises(BadInput, match="leaves no prompt"):
+        plan_items(config, evaluate)
+
+
+def test_a_comparison_can_be_written_as_a_sentence() -> None:
+    short = EvaluateConfig(primary="discrimination: srg vs base").primary
+    assert short == Comparison(metric="discrimination", model="srg", baseline="base")
+    attacked = EvaluateConfig(primary="asr_rule on rot13: srg vs refusal").primary
+    assert attacked == Comparison(
+        metric="asr_rule", model="srg", baseline="refusal", attack="rot13"
+    )
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"attacks": ["rot14"]},
+        {"attacks": ["rot13", "rot13"]},
+        {"suites": ["advbench"]},
+        {"primary": "srg is better"},
+        {"primary": "beauty: srg vs base"},
+        {"samples": 0},
+        {"sample": 4},
+    ],
+)
+def test_an_unusable_section_is_refused(section: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        EvaluateConfig.model_validate(section)

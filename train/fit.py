@@ -1,0 +1,111 @@
+"""Running one arm's training on Ray Train.
+
+This leaf imports Ray Train and, with the worker's loop, torch and TRL.
+"""
+
+import json
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+from ray.train import (
+    CheckpointConfig,
+    FailureConfig,
+    Result,
+    RunConfig,
+    ScalingConfig,
+    TrainingFailedError,
+)
+from ray.train.torch import TorchTrainer
+from ray.train.v2.api.config import LoggingConfig
+
+from synth.errors import BadInput, RunFault
+from train.config import FinetuneConfig
+from train.loop import MODEL, SUMMARY, Job, train_loop
+
+# On CPUs. Tensors of a step are freed and allocated again in the next one: by default glibc
+# returns each large one to the system, and a fifth of a step goes into page faults. Threads
+# that wait for each other sleep: by default they spin, which doubles the time of a step as
+# soon as anything else runs on the machine.
+CPU_ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(8 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(32 << 30),
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+
+
+def fit(job: Job, name: str, storage: Path, folder: Path) -> dict[str, Any]:
+    """Train and write the model into `folder`; return what the manifest says of it.
+
+    Args:
+        job: The training.
+        name: Of the Ray Train run. Where `storage` has checkpoints of a run of this name, it
+            goes on from the last: a name must tell apart all that trains differently.
+        storage: Where Ray Train keeps its runs, reachable from every node.
+        folder: Where the model goes.
+
+    Raises:
+        BadInput: The rows or the model can not be trained on.
+        RunFault: The workers failed more often than the config allows.
+    """
+    result = _run(_trainer(job, name, storage))
+    if isinstance(result.return_value, BadInput):
+        raise result.return_value
+    if result.checkpoint is None:
+        raise RunFault(f"the training of arm {job.arm} ended without a model")
+    with result.checkpoint.as_directory() as found:
+        shutil.copytree(Path(found, MODEL), folder, dirs_exist_ok=True)
+        return json.loads(Path(found, SUMMARY).read_text(encoding="utf-8"))
+
+
+def _trainer(job: Job, name: str, storage: Path) -> TorchTrainer:
+    config = job.config
+    environment = {} if config.on_gpu else CPU_ENVIRONMENT
+    return TorchTrainer(
+        train_loop,
+        train_loop_config={"job": job},
+        scaling_config=_scaling(config),
+        run_config=RunConfig(
+            name=name,
+            storage_path=str(storage),
+            failure_config=FailureConfig(max_failures=config.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            worker_runtime_env={"env_vars": {"HF_HUB_DISABLE_TELEMETRY": "1", **environment}},
+            logging_config=LoggingConfig(log_level="WARNING"),
+        ),
+    )
+
+
+def _scaling(config: FinetuneConfig) -> ScalingConfig:
+    resources = {"CPU": config.resources.num_cpus}
+    if config.on_gpu:
+        resources["GPU"] = config.resources.num_gpus
+    return ScalingConfig(
+        num_workers=config.workers, use_gpu=config.on_gpu, resources_per_worker=resources
+    )
+
+
+def _run(trainer: TorchTrainer) -> Result:
+    """Run the trainer in a thread of its own.
+
+    In the main thread `fit` would install a handler that turns an interrupt into exit code 0,
+    and leave it installed.
+    """
+    outcome: list[Result | Exception] = []
+
+    def run() -> None:
+        try:
+            outcome.append(trainer.fit())
+        except Exception as error:  # noqa: BLE001 (raised again, in the caller's thread)
+            outcome.append(error)
+
+    thread = threading.Thread(target=run, name="ray-train", daemon=True)
+    thread.start()
+    thread.join()
+    (result,) = outcome
+    if isinstance(result, TrainingFailedError):
+        raise RunFault(f"training failed: {result}") from result
+    if isinstance(result, Exception):
+        raise result
+    return result

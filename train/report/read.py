@@ -1,0 +1,85 @@
+"""What the report is made of: the files of a run directory, and nothing else."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from synth import storage
+from synth.errors import BadInput
+from synth.stage import read_manifest
+from train.evals.evaluate import COMPARISON_FILE, RECORDS_FILE, RESULTS_FILE
+from train.evals.records import Record, read_records
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFiles:
+    """The files of one run; what is not there yet is empty.
+
+    Attributes:
+        run: Its directory.
+        config: `config.yaml`.
+        curated: Manifests by policy.
+        models: Manifests by arm.
+        evals: Manifests by evaluated model.
+        results: `results.json` by evaluated model, in the order they were evaluated in.
+        records: Their records.
+        comparison: `comparison.json`.
+        stages: Seconds by stage, from `logs/stages.json`.
+    """
+
+    run: str
+    config: Json
+    curated: Mapping[str, Json]
+    models: Mapping[str, Json]
+    evals: Mapping[str, Json]
+    results: Mapping[str, Json]
+    records: Mapping[str, list[Record]]
+    comparison: Json
+    stages: Mapping[str, float]
+
+
+def read_run(run: str) -> RunFiles:
+    """Read what `run` holds so far.
+
+    Raises:
+        BadInput: It is no run directory.
+    """
+    path = storage.join(run, "config.yaml")
+    try:
+        config = yaml.safe_load(storage.read(path))
+    except FileNotFoundError as error:
+        rule = "must be a run directory, with a config.yaml"
+        raise BadInput(file=path, field="run", value=run, rule=rule) from error
+    folder = storage.join(run, "evals")
+    evals = _manifests(folder)
+    order = (read_manifest(folder) or {}).get("models", [])
+    names = [*(n for n in order if n in evals), *(n for n in evals if n not in order)]
+    return RunFiles(
+        run=run,
+        config=config,
+        curated=_manifests(storage.join(run, "curated")),
+        models=_manifests(storage.join(run, "models")),
+        evals=evals,
+        results={n: json.loads(storage.read(storage.join(folder, n, RESULTS_FILE))) for n in names},
+        records={n: read_records(storage.join(folder, n, RECORDS_FILE)) for n in names},
+        comparison=_json(storage.join(folder, COMPARISON_FILE)),
+        stages=_json(storage.join(run, "logs", "stages.json")),
+    )
+
+
+def _manifests(folder: str) -> dict[str, Json]:
+    names = storage.list_folders(folder)
+    found = {name: read_manifest(storage.join(folder, name)) for name in names}
+    return {name: manifest for name, manifest in found.items() if manifest is not None}
+
+
+def _json(path: str) -> dict[str, Any]:
+    try:
+        return json.loads(storage.read(path))
+    except FileNotFoundError:
+        return {}

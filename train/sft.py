@@ -1,0 +1,181 @@
+"""Supervised fine-tuning, one student an arm: the stage around the training.
+
+torch and Ray are loaded only where a training is owed.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from synth import storage
+from synth.config import ModelConfig, SynthConfig
+from synth.curate import curated_folder
+from synth.digest import digest
+from synth.errors import BadInput
+from synth.models import ModelIdentity, identify
+from synth.recipes import find_recipe
+from synth.stage import MANIFEST, Manifest, manifest_digest, stage
+from train.config import FinetuneConfig
+from train.shards import choose_rows, read_split
+
+TRAINING = ".train"  # Ray Train's runs and their checkpoints, beside the models
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What all arms of a run have in common.
+
+    Attributes:
+        config: How to train.
+        arms: The arms.
+        curated: Folder of the curated data.
+        models: Folder of the models.
+        base: The model to start from.
+        family: Key of its family, where the config names one.
+    """
+
+    config: FinetuneConfig
+    arms: tuple[str, ...]
+    curated: str
+    models: Path
+    base: ModelIdentity
+    family: str | None
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Digests of all that decides what a model becomes."""
+        return {
+            "finetune": digest(self.config.identity, self.arms),
+            "data": manifest_digest(self.curated),
+            "target": self.base.digest,
+        }
+
+    def run_name(self, arm: str) -> str:
+        """Name of an arm's Ray Train run: equal only for trainings that come out equal."""
+        return f"{arm}-{digest(self.inputs)}"
+
+
+def finetune(
+    config: SynthConfig, finetune: FinetuneConfig, model_path: str | None = None
+) -> dict[str, Manifest]:
+    """Train a student on each arm's curated rows, where that is owed.
+
+    An arm whose model is complete is left alone. A training that was killed, with its workers
+    or with this process, goes on from its last checkpoint.
+
+    Args:
+        config: The run's configuration; its data must be curated.
+        finetune: How to train.
+        model_path: Folder of the model to start from; where not given, that of the target,
+            or else of the teacher.
+
+    Returns:
+        Each arm's manifest; the models are in `<run>/models/<arm>`.
+
+    Raises:
+        BadInput: The arms share no seed, or rows or model can not be trained on.
+        RunFault: The workers failed more often than `max_failures`.
+        FileNotFoundError: Curation has not finished.
+    """
+    plan = _plan(config, finetune, model_path)
+    manifests: dict[str, Manifest] = {}
+    with ExitStack() as session:
+        for arm in plan.arms:
+            manifests[arm] = stage(
+                f"finetune {arm}",
+                str(plan.models / arm),
+                plan.inputs,
+                make=partial(_make, plan, arm, session),
+                clean=partial(_clean, plan, arm),
+            )
+            shutil.rmtree(plan.models / TRAINING / plan.run_name(arm), ignore_errors=True)
+    return manifests
+
+
+def _plan(config: SynthConfig, finetune: FinetuneConfig, model_path: str | None) -> Plan:
+    # Ray Train changes its workers' directory: every path has to be absolute.
+    run = storage.local_folder(config.run).absolute()
+    model = config.target or config.teacher
+    if model_path is not None:
+        model = ModelConfig(model=model_path, family=model.family)
+    base = identify(model)
+    if not base.path:
+        raise BadInput(
+            file="config",
+            field="target",
+            value=base.name,
+            rule="must be a model folder or a hub name: nothing else can be fine-tuned",
+        )
+    return Plan(
+        config=finetune,
+        arms=finetune.arms or tuple(find_recipe(path).name for path in config.recipe),
+        curated=curated_folder(config.model_copy(update={"run": str(run)})),
+        models=run / "models",
+        base=base,
+        family=model.family,
+    )
+
+
+def _make(plan: Plan, arm: str, session: ExitStack) -> Manifest:
+    """Train an arm and return what its manifest says. Ray stays open until `session` ends."""
+    _check_rows(plan)
+    # Heavy: a driver that has nothing to train does without Ray and torch.
+    from synth.cluster import ray_cluster  # noqa: PLC0415
+    from train.fit import fit  # noqa: PLC0415
+    from train.loop import Job  # noqa: PLC0415
+
+    session.enter_context(ray_cluster())
+    job = Job(
+        arm=arm,
+        arms=plan.arms,
+        curated=plan.curated,
+        base=plan.base.path,
+        revision=plan.base.revision,
+        family=plan.family,
+        config=plan.config,
+    )
+    folder = plan.models / arm
+    outcome = fit(job, plan.run_name(arm), plan.models / TRAINING, folder)
+    return {
+        "arm": arm,
+        "base": {"name": plan.base.name, "digest": plan.base.digest},
+        "hyper_parameters": plan.config.model_dump(mode="json"),
+        **outcome,
+        "files": list(_describe(folder)),
+    }
+
+
+def _check_rows(plan: Plan) -> None:
+    """Refuse data that leaves an arm without rows, before anything starts."""
+    rows = read_split(plan.curated, "train")
+    chosen = choose_rows(rows, plan.arms, plan.config.match)
+    empty = [arm for arm, found in chosen.items() if not len(found)]
+    if not empty:
+        return
+    counts = {arm: len(choose_rows(rows, [arm], None)[arm]) for arm in plan.arms}
+    if plan.config.match == "seeds" and all(counts.values()):
+        rule = "no seed was accepted in every arm; generate more samples, or set match: null"
+    else:
+        rule = f"no training row for arm {', '.join(a for a in empty if not counts[a])}"
+    raise BadInput(file=plan.curated, field="finetune.arms", value=counts, rule=rule)
+
+
+def _clean(plan: Plan, arm: str) -> None:
+    """Remove an arm's model, and checkpoints of trainings that would now come out otherwise."""
+    shutil.rmtree(plan.models / arm, ignore_errors=True)
+    for leftover in (plan.models / TRAINING).glob(f"{arm}-*"):
+        if leftover.name != plan.run_name(arm):
+            shutil.rmtree(leftover)
+
+
+def _describe(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield path, size and sha256 of a finished model's files."""
+    for path in sorted(path for path in folder.iterdir() if path.name != MANIFEST):
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        yield {"path": path.name, "bytes": path.stat().st_size, "sha256": sha256}

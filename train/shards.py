@@ -1,0 +1,64 @@
+"""Reading the shards that a curation's manifest lists, each checked against its sha256."""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from synth import storage
+from synth.curate import SFT
+from synth.curate.shards import Split
+from synth.errors import BadInput
+from synth.stage import MANIFEST, read_manifest
+from train.match import Key, Match, choose
+
+
+def read_split(curated: str, split: Split) -> pa.Table:
+    """Return all supervised rows of a split, all arms together.
+
+    Args:
+        curated: Folder of the curation's manifest.
+        split: Rows to train on, or rows kept out of training.
+
+    Raises:
+        BadInput: A shard is not the file that the manifest lists.
+        FileNotFoundError: Curation has not finished.
+    """
+    manifest = read_manifest(curated)
+    if manifest is None:
+        raise FileNotFoundError(f"{curated}: no manifest, curation has not finished")
+    entries = [s for s in manifest["shards"] if s["path"].startswith(f"sft/{split}-")]
+    tables = [_read_shard(curated, entry) for entry in entries]
+    return pa.concat_tables([SFT.empty_table(), *tables])
+
+
+def choose_rows(rows: pa.Table, arms: Sequence[str], match: Match) -> dict[str, pa.Table]:
+    """Return each arm's rows, in the order of `row_id`."""
+    keys = map(Key, *(rows.column(name).to_pylist() for name in Key._fields))
+    chosen = choose(keys, arms, match)
+    return {
+        arm: rows.filter(
+            pc.and_(
+                pc.equal(rows["arm"], arm), pc.is_in(rows["row_id"], pa.array(ids, pa.string()))
+            )
+        ).sort_by("row_id")
+        for arm, ids in chosen.items()
+    }
+
+
+def _read_shard(curated: str, entry: dict[str, Any]) -> pa.Table:
+    path = storage.join(curated, entry["path"])
+    # Hashed and parsed from the same bytes: what was checked is what is trained on.
+    data = storage.read(path)
+    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        raise BadInput(
+            file=path,
+            field="sha256",
+            value=entry["sha256"],
+            rule=f"the file's bytes are not those {MANIFEST} lists; curate again",
+        )
+    return pq.read_table(io.BytesIO(data)).select(SFT.names).cast(SFT)
