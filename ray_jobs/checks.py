@@ -10,9 +10,7 @@ from train.evals.comparison import primary_comparison
 from train.evals.config import BASE, EvaluateConfig
 
 
-def check_run(
-    config: RunConfig, *, accept_drift: str | None = None, here: bool = True
-) -> None:
+def check_run(config: RunConfig, *, accept_drift: str | None = None, here: bool = True) -> None:
     """Check a run without Ray, torch or network, before anything is written.
 
     Args:

@@ -1,7 +1,6 @@
 """The `guideweave` command: a table of verbs, each loaded when it is called."""
 
 import importlib
-from collections.abc import Sequence
 
 import click
 
@@ -53,7 +52,7 @@ def guideweave() -> None:
     """
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     finish(guideweave, argv, "guideweave")
 

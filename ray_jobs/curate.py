@@ -4,13 +4,14 @@ from ray_jobs import stages
 from ray_jobs.exits import finish
 from ray_jobs.job import Job, dry_run_option, run_command
 from ray_jobs.summary import acceptance_table, drops_table
+from synth.dataset import curate_run
 
 
 @run_command
 @dry_run_option
 def command(job: Job) -> None:
     """Judge the traces and write shards, drops and the dataset card."""
-    manifest = stages.curate(stages.prepare(job.config))
+    manifest = curate_run(stages.prepare(job.config))
     job.console.print(acceptance_table(manifest), drops_table(manifest))
 
 

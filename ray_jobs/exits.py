@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 
 import click
@@ -18,10 +18,11 @@ from synth.errors import RunFault
 
 DONE, FAULT, BAD_INPUT, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
 
+_MAX_CHARS, _END = 600, 200
+_RESUMES = "interrupted: the same command resumes"
 
-def finish(
-    command: click.Command, argv: Sequence[str] | None = None, name: str | None = None
-) -> None:
+
+def finish(command: click.Command, argv: list[str] | None = None, name: str | None = None) -> None:
     """Run `command` on `argv` and leave with its exit code.
 
     Args:
@@ -32,7 +33,7 @@ def finish(
     signal.signal(signal.SIGTERM, _as_interrupt)
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)  # a console script leaves it out; a user's recipe stands there
-    sys.exit(exit_code(lambda: command.main(_words(argv), name, standalone_mode=False)))
+    sys.exit(exit_code(lambda: command.main(argv, name, standalone_mode=False)))
 
 
 def exit_code(call: Callable[[], int | None]) -> int:
@@ -44,13 +45,15 @@ def exit_code(call: Callable[[], int | None]) -> int:
     except click.ClickException as error:
         return _say(_usage(error), BAD_INPUT)
     except (KeyboardInterrupt, click.Abort):
-        return _say("interrupted: the same command resumes", INTERRUPTED)
+        return _say(_RESUMES, INTERRUPTED)
     except BaseException as error:
         fault = _own(error)
         if isinstance(fault, BadInput):
             return _say(str(fault), BAD_INPUT)
         if isinstance(fault, RunFault):
-            return _say(" ".join(str(fault).split()), FAULT)
+            return _say(_one_line(fault), FAULT)
+        if isinstance(error, SystemExit) and error.code == signal.SIGTERM:
+            return _say(_RESUMES, INTERRUPTED)  # what Ray makes of a request to terminate
         if isinstance(error, SystemExit):
             raise
         traceback.print_exception(error)
@@ -63,6 +66,12 @@ def _own(error: BaseException) -> BaseException:
     return cause if isinstance(cause, BadInput | RunFault) else error
 
 
+def _one_line(fault: RunFault) -> str:
+    """Return a fault on one line; of a long one, such as a replica's traceback, both ends."""
+    line = " ".join(str(fault).split())
+    return line if len(line) <= _MAX_CHARS else f"{line[:_END]} ... {line[-_MAX_CHARS + _END :]}"
+
+
 def _usage(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "guideweave"
@@ -72,10 +81,6 @@ def _usage(error: click.ClickException) -> str:
 def _say(line: str, code: int) -> int:
     print(line, file=sys.stderr)
     return code
-
-
-def _words(argv: Sequence[str] | None) -> list[str] | None:
-    return None if argv is None else list(argv)
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:

@@ -104,16 +104,16 @@ def naming(file: str) -> Iterator[None]:
     except BadInput as error:
         if error.file != "config":
             raise
-        raise BadInput(
-            file=file, field=error.field, value=error.value, rule=error.rule
-        ) from error
+        raise BadInput(file=file, field=error.field, value=error.value, rule=error.rule) from error
 
 
 def dry(config: RunConfig) -> RunConfig:
     """Return the same run with scripted models, in this process, without students."""
     scripted = ModelConfig(model="scripted")
     roles = {
-        role: scripted for role in ("teacher", "judge", "guard") if getattr(config, role) is not None
+        role: scripted
+        for role in ("teacher", "judge", "guard")
+        if getattr(config, role) is not None
     }
     here = config.limits.model_copy(update={"workers": 0})
     run = f"{config.run.rstrip('/')}-dry-run"

@@ -72,7 +72,7 @@ def _kept(run: Path) -> logging.Handler:
 class _Propagating(logging.Logger):
     """A library's logger that takes no handler: its lines go where all others go."""
 
-    def addHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802 - logging's own name
+    def addHandler(self, hdlr: logging.Handler) -> None:
         """Leave the handler out."""
 
     @property

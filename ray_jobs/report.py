@@ -2,16 +2,16 @@
 
 import click
 
-from ray_jobs import stages
 from ray_jobs.exits import finish
 from ray_jobs.job import Job, run_command
+from train.report import write_report
 
 
 @run_command
 @click.option("--unredacted", is_flag=True, help="Show harmful prompts and generated text.")
 def command(job: Job, unredacted: bool) -> None:
     """Write report.html from what the run holds so far."""
-    click.echo(stages.report(job.config, redact=not unredacted))
+    click.echo(write_report(job.config.run, redact=not unredacted))
 
 
 if __name__ == "__main__":

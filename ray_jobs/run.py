@@ -17,6 +17,8 @@ from ray_jobs.summary import (
     students_table,
     times_table,
 )
+from synth.dataset import curate_run
+from train.report import write_report
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +43,14 @@ def command(job: Job) -> int:
     run = timed("prepare", lambda: stages.prepare(config))
     outcomes, unmet = timed("synthesize", lambda: stages.synthesize(run, job.options))
     console.print(outcomes_table(outcomes))
-    manifest = timed("curate", lambda: stages.curate(run))
+    manifest = timed("curate", lambda: curate_run(run))
     console.print(acceptance_table(manifest), drops_table(manifest))
     if config.finetune is not None:
         console.print(students_table(timed("finetune", lambda: stages.train_students(config))))
     if config.evaluate is not None:
-        timed("evaluate", lambda: stages.evaluate_students(config, job.options))
+        unmet += timed("evaluate", lambda: stages.evaluate_students(config, job.options))
         console.print(*results_tables(config.run))
-    report = timed("report", lambda: stages.report(config))
+    report = timed("report", lambda: write_report(config.run))
     console.print(times_table(seconds))
     say_unmet(console, unmet)
     console.print(f"report: {report}", markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The stages of a run as functions; the commands and `run` call these."""
+"""What the commands share beyond the packages' own functions: the glue between stages."""
 
 import logging
 from collections import Counter
@@ -7,18 +7,17 @@ from functools import partial
 
 from ray_jobs.config import RunConfig
 from ray_jobs.students import ask
-from synth.dataset import count_accepted, curate_run, make_traces
+from synth.dataset import count_accepted, make_traces
 from synth.errors import BadInput
 from synth.probe import check_deep
 from synth.records import Seed
 from synth.run import Run, load_run, read_config
 from synth.seeds import decontaminate
 from synth.stage import Manifest
-from synth.status import shortfalls
+from synth.status import shortfalls, too_many_failed
 from synth.synthesize import Options
 from train.evals import evaluate
 from train.evals.suites import load_suites
-from train.report import write_report
 from train.sft import finetune
 
 log = logging.getLogger(__name__)
@@ -56,11 +55,6 @@ def synthesize(run: Run, options: Options) -> tuple[Counter[str], tuple[str, ...
     return outcomes, tuple(shortfalls(run, accepted))
 
 
-def curate(run: Run) -> Manifest:
-    """Curate the run's traces."""
-    return curate_run(run)
-
-
 def train_students(config: RunConfig) -> dict[str, Manifest]:
     """Train a student on each arm."""
     if config.finetune is None:
@@ -68,19 +62,19 @@ def train_students(config: RunConfig) -> dict[str, Manifest]:
     return finetune(config, config.finetune)
 
 
-def evaluate_students(config: RunConfig, options: Options) -> dict[str, Manifest]:
-    """Ask the base model and the students, and compare them."""
+def evaluate_students(config: RunConfig, options: Options) -> tuple[str, ...]:
+    """Ask the base model and the students, and compare them; return what is unmet."""
     if config.evaluate is None:
         raise _no_section("evaluate")
     arms = config.finetune.arms if config.finetune else ()
-    return evaluate(
-        config, config.evaluate, generate=partial(ask, config, options), arms=arms
+    generate = partial(ask, config, options)
+    manifests = evaluate(config, config.evaluate, generate=generate, arms=arms)
+    allowed = config.limits.allow_failed
+    return tuple(
+        line
+        for model, manifest in manifests.items()
+        for line in too_many_failed(f"answers of {model}", manifest["outcomes"], allowed)
     )
-
-
-def report(config: RunConfig, *, redact: bool = True) -> str:
-    """Write the report and return its path."""
-    return write_report(config.run, redact)
 
 
 def _apart(run: Run, tested: list[Seed]) -> Run:

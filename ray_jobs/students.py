@@ -1,9 +1,9 @@
 """Asking a student through the one scheduler: an evaluation prompt x sample is an item."""
 
-import logging
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ray_jobs.config import RunConfig
 from synth import storage
@@ -18,8 +18,6 @@ from synth.records import Item, Outcome
 from synth.runner import Work
 from synth.synthesize import Options, open_chats, work_through
 from train.evals.recipe import EVALUATE
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +51,7 @@ def ask(
     )
     run_to_end(_answer(config, options, questions))
     table = read_traces(questions.workspace)
-    wanted = pa.array([item.item_id for item in items], pa.string())
-    return table.filter(pa.compute.is_in(table["item_id"], wanted))
+    return table.filter(pc.field("item_id").isin([item.item_id for item in items]))
 
 
 async def _answer(config: RunConfig, options: Options, questions: Questions) -> None:

@@ -12,7 +12,8 @@ import ray
 
 log = logging.getLogger(__name__)
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 # Logical CPUs of a local cluster: with the machine's two, actors and tasks that each take a
 # share starve each other without a word. Engines are limited by pools, not by this number.

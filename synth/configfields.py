@@ -1,12 +1,14 @@
 """The fields of a configuration by their dotted names: for messages about wrong ones."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel
 
 Place = tuple[str | int, ...]
+
+_MISSING = object()
 
 
 def field_path(place: Place, data: Any) -> Place:
@@ -16,14 +18,21 @@ def field_path(place: Place, data: Any) -> Place:
     """
     path: list[str | int] = []
     for depth, part in enumerate(place):
-        if isinstance(data, Mapping) and part in data:
-            data = data[part]
-        elif isinstance(data, Sequence) and isinstance(part, int) and part < len(data):
-            data = data[part]
+        inner = _item(data, part)
+        if inner is not _MISSING:
+            data = inner
         elif depth < len(place) - 1 or not isinstance(data, Mapping):
             continue
         path.append(part)
     return tuple(path)
+
+
+def _item(data: Any, part: str | int) -> Any:
+    if isinstance(data, Mapping):
+        return data.get(part, _MISSING)
+    if isinstance(data, list) and isinstance(part, int) and part < len(data):
+        return data[part]
+    return _MISSING
 
 
 def nearest_field(model: type[BaseModel], place: Place) -> str:

@@ -60,18 +60,18 @@ def _read(file: str) -> str:
     try:
         with Path(file).open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
-        text = raw.decode("utf-8")
     except OSError as error:
         rule = "must be a readable YAML file"
         raise BadInput(file=file, field="file", value=error.strerror, rule=rule) from error
+    if len(raw) > MAX_BYTES:
+        rule = f"must be at most {MAX_BYTES >> 20} MiB"
+        raise BadInput(file=file, field="size", value=f"over {MAX_BYTES} bytes", rule=rule)
+    try:
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         bad = raw[error.start : error.end]
         raise BadInput(file=file, field=f"line {line}", value=bad, rule="must be UTF-8") from error
-    if len(raw) > MAX_BYTES:
-        rule = f"must be at most {MAX_BYTES >> 20} MiB"
-        raise BadInput(file=file, field="size", value=f"over {MAX_BYTES} bytes", rule=rule)
-    return text
 
 
 def _mapping(file: str, text: str) -> dict[str, Any]:

@@ -2,11 +2,9 @@
 
 import builtins
 import dataclasses
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -14,15 +12,12 @@ from synth import curate as curation
 from synth.config import CurateConfig, SynthConfig
 from synth.interrupts import run_to_end
 from synth.ledger import read_traces
+from synth.measures.store import Map
 from synth.records import Seed
 from synth.rounds import Cell
 from synth.run import Run, load_run, read_config
 from synth.stage import Manifest
 from synth.synthesize import Options, synthesize
-
-log = logging.getLogger(__name__)
-
-T, R = TypeVar("T"), TypeVar("R")
 
 MANY_LEASES = 32  # fewer are judged sooner in this process than a cluster starts
 
@@ -106,10 +101,10 @@ def _asked(seed: Seed) -> str:
     return "\n".join(turn["content"] for turn in seed.messages if turn["role"] == "user")
 
 
-def _spread(config: SynthConfig) -> Callable[[Callable[[T], R], Iterable[T]], Iterable[R]]:
+def _spread(config: SynthConfig) -> Map:
     """Return a `map` that uses the cluster where there is much to do."""
 
-    def spread(function: Callable[[T], R], arguments: Iterable[T]) -> Iterator[R]:
+    def spread(function: Callable[[str], None], arguments: Iterable[str]) -> Iterator[None]:
         leases = list(arguments)
         if not config.limits.workers or len(leases) < MANY_LEASES:
             yield from builtins.map(function, leases)

@@ -1,8 +1,7 @@
 """What a run will take, before it runs: rows, leases, tokens, hours of engines."""
 
 from dataclasses import dataclass
-
-import pyarrow.compute as pc
+from statistics import fmean
 
 from synth.ledger import owed, read_traces
 from synth.plan import lease_rows
@@ -63,4 +62,4 @@ def estimate(run: Run, accepted: Accepted) -> Estimate:
 
 def _mean_tokens(run: Run) -> float | None:
     table = read_traces(run.workspace, columns=["output_tokens"])
-    return pc.mean(table["output_tokens"]).as_py() if len(table) else None
+    return fmean(table["output_tokens"].to_pylist()) if len(table) else None

@@ -120,14 +120,12 @@ def read_traces(
 
 
 def _highest_try(table: pa.Table) -> pa.Table:
-    if len(table) == 0 or pc.max(table["try"]).as_py() == 0:
+    if not any(table["try"].to_numpy()):
         return table
     best = table.group_by("item_id").aggregate([("try", "max")])
     highest = dict(zip(*best.select(["item_id", "try_max"]).to_pydict().values(), strict=True))
-    keep = [
-        attempt == highest[item]
-        for item, attempt in zip(table["item_id"].to_pylist(), table["try"].to_pylist(), strict=True)
-    ]
+    items, attempts = table["item_id"].to_pylist(), table["try"].to_pylist()
+    keep = [highest[item] == attempt for item, attempt in zip(items, attempts, strict=True)]
     return table.filter(pa.array(keep, pa.bool_()))
 
 

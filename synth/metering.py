@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from synth.chat import Chat, Message, Reply, Sampling
+from synth.chat import Ability, Chat, Message, Reply, Sampling
 from synth.errors import CapacityFault, EngineDied, GuideweaveError, Poison, PoolDown, PoolFault
 
 SUSPECT_DEATHS = 2  # engine deaths in flight that make a row a suspect
@@ -139,6 +139,11 @@ class MeteredChat:
     gate: Gate
     health: PoolHealth
     meter: Meter
+
+    @property
+    def can(self) -> frozenset[Ability]:
+        """The chat's abilities."""
+        return self.chat.can
 
     async def __call__(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
         """Complete `messages`; see `Chat`."""

@@ -155,4 +155,3 @@ async def _ask_endpoint(role: str, endpoint: EndpointConfig) -> None:
         raise BadInput(file="config", field=f"{role}.endpoint", value=value, rule=rule) from error
     finally:
         await chat.aclose()
-

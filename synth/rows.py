@@ -5,12 +5,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from synth.ledger import LeaseCounts
 from synth.metering import Meter
 from synth.records import SCHEMA_VERSION, Item, Outcome, Trace, pack_context, row_id
 
-Row = dict[str, object]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,7 +115,8 @@ def open_run(run: Run, parts: Fingerprint, accept_drift: str | None = None) -> l
             file=path,
             field="fingerprint",
             value=", ".join(differs),
-            rule='differs from the rows made so far; use another run directory, or --accept-drift "why"',
+            rule="differs from the rows made so far; use another run directory, or "
+            '--accept-drift "why"',
         )
     if differs:
         drifts.append({"why": accept_drift, "changed": differs})

@@ -250,9 +250,7 @@ class Runner:
         flat: list[Row] = []
         for item in items:
             why = "the worker had to leave before this row was done"
-            flat += rows.get(item.item_id) or [
-                self._lost(item, Outcome.INTERRUPTED, why, Meter())
-            ]
+            flat += rows.get(item.item_id) or [self._lost(item, Outcome.INTERRUPTED, why, Meter())]
         table = pa.Table.from_pylist(flat, schema=TRACES)
         counts = count(flat, time.monotonic() - started)
         publish_lease(self.work.workspace, lease.name, table, counts)

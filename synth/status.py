@@ -134,10 +134,7 @@ def shortfalls(run: Run, accepted: Mapping[Cell, int]) -> Iterator[str]:
         accepted: Accepted traces by recipe, label and category; looked at under a quota.
     """
     states = Counter(read_traces(run.workspace, columns=["outcome"])["outcome"].to_pylist())
-    failed, total = states[Outcome.FAILED], states.total()
-    allowed = run.config.limits.allow_failed
-    if total and failed / total > allowed:
-        yield f"{failed} of {total} rows failed, {allowed:.1%} are allowed (limits.allow_failed)"
+    yield from too_many_failed("rows", states, run.config.limits.allow_failed)
     if (quota := run.config.accepted) is None:
         return
     kinds = sorted({(seed.label, seed.category) for seed in run.train})
@@ -146,6 +143,13 @@ def shortfalls(run: Run, accepted: Mapping[Cell, int]) -> Iterator[str]:
             have = accepted.get((recipe, label, category), 0)
             if have < quota.per_category:
                 yield f"{recipe}, {label}, {category}: {have} of {quota.per_category} accepted"
+
+
+def too_many_failed(what: str, outcomes: Mapping[str, int], allowed: float) -> Iterator[str]:
+    """Yield a line where a larger share than `allowed` of the outcomes is `failed`."""
+    failed, total = outcomes.get(Outcome.FAILED, 0), sum(outcomes.values())
+    if total and failed / total > allowed:
+        yield f"{failed} of {total} {what} failed, {allowed:.1%} allowed (limits.allow_failed)"
 
 
 def _outcomes(run: str, counts: list[LeaseCounts]) -> Counter[str]:
@@ -161,7 +165,9 @@ def _outcomes(run: str, counts: list[LeaseCounts]) -> Counter[str]:
 
 def _curated(run: str) -> dict[str, Manifest]:
     folder = storage.join(run, "curated")
-    found = {name: read_manifest(storage.join(folder, name)) for name in storage.list_folders(folder)}
+    found = {
+        name: read_manifest(storage.join(folder, name)) for name in storage.list_folders(folder)
+    }
     return {name: manifest for name, manifest in found.items() if manifest is not None}
 
 

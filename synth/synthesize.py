@@ -88,11 +88,13 @@ def needed_roles(run: Run) -> dict[str, ModelConfig]:
         BadInput: A recipe needs a role that the config does not fill.
     """
     wanted = sorted({role for recipe in run.recipes.values() for role in recipe.needs})
-    models = {role: getattr(run.config, role, None) for role in {*wanted, "teacher"}}
-    for role, model in models.items():
+    models: dict[str, ModelConfig] = {}
+    for role in {*wanted, "teacher"}:
+        model = getattr(run.config, role, None)
         if not isinstance(model, ModelConfig):
             rule = f"a recipe of this run needs it: give {role}.model or {role}.endpoint"
             raise BadInput(file="config", field=role, value=None, rule=rule)
+        models[role] = model
     return models
 
 

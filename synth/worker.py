@@ -3,9 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import ray
-from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
 from synth.errors import RunFault
@@ -49,7 +49,7 @@ class WorkerActor:
 class RayWorker:
     """A driver's handle to one worker that Ray restarts: asks again what a death lost."""
 
-    def __init__(self, actor: ActorHandle, name: str, start_timeout_s: float) -> None:
+    def __init__(self, actor: Any, name: str, start_timeout_s: float) -> None:
         self._actor, self._name, self._start_timeout_s = actor, name, start_timeout_s
         self._deaths = 0
 

@@ -1,8 +1,8 @@
 """The configuration of fine-tuning.
 
 The papers give no hyper-parameters for a model of the embedded one's size. All defaults here
-are ours, chosen by measurement on that model: one to two hundred rows of 250 tokens teach it
-the format of the completions within three epochs.
+are ours, chosen by measurement on that model: 56 rows of 220 tokens teach it to think, close
+its thought, answer and stop within 28 steps. Larger models want a lower learning rate.
 """
 
 from typing import Annotated, Any, Literal

@@ -9,16 +9,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ray.train import (
+from ray.train.v2.api.config import (
     CheckpointConfig,
     FailureConfig,
-    Result,
+    LoggingConfig,
     RunConfig,
     ScalingConfig,
-    TrainingFailedError,
 )
-from ray.train.torch import TorchTrainer
-from ray.train.v2.api.config import LoggingConfig
+from ray.train.v2.api.exceptions import TrainingFailedError
+from ray.train.v2.api.result import Result
+from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from synth.errors import BadInput, RunFault
 from train.config import FinetuneConfig
@@ -92,7 +92,7 @@ def _run(trainer: TorchTrainer) -> Result:
     In the main thread `fit` would install a handler that turns an interrupt into exit code 0,
     and leave it installed.
     """
-    outcome: list[Result | Exception] = []
+    outcome: list[Any] = []
 
     def run() -> None:
         try:

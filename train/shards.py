@@ -40,14 +40,12 @@ def choose_rows(rows: pa.Table, arms: Sequence[str], match: Match) -> dict[str, 
     """Return each arm's rows, in the order of `row_id`."""
     keys = map(Key, *(rows.column(name).to_pylist() for name in Key._fields))
     chosen = choose(keys, arms, match)
-    return {
-        arm: rows.filter(
-            pc.and_(
-                pc.equal(rows["arm"], arm), pc.is_in(rows["row_id"], pa.array(ids, pa.string()))
-            )
-        ).sort_by("row_id")
-        for arm, ids in chosen.items()
-    }
+    return {arm: _pick(rows, arm, row_ids) for arm, row_ids in chosen.items()}
+
+
+def _pick(rows: pa.Table, arm: str, row_ids: Sequence[str]) -> pa.Table:
+    wanted = pc.field("row_id").isin(pa.array(row_ids, pa.string()))
+    return rows.filter((pc.field("arm") == arm) & wanted).sort_by("row_id")
 
 
 def _read_shard(curated: str, entry: dict[str, Any]) -> pa.Table:

@@ -3,7 +3,7 @@
 This leaf imports torch, transformers and TRL.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +11,12 @@ from datasets import Dataset
 from peft import LoraConfig as Adapters
 from peft import TaskType
 from transformers import AutoModelForCausalLM, PreTrainedModel, Trainer, TrainerCallback
-from transformers.trainer_pt_utils import DistributedLengthGroupedSampler
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from train.config import FinetuneConfig
 from train.encode import Example
+from train.order import order_rows
 
 LOG_SHARE = 0.005  # of all steps between two points of the loss curve: 200 points at most
 
@@ -24,17 +24,10 @@ LOG_SHARE = 0.005  # of all steps between two points of the loss curve: 200 poin
 class Student(SFTTrainer):
     """`SFTTrainer` with an order that survives a resume, and a loss that suits CPUs."""
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler:
-        # TRL's own grouping by length draws from the global random state: resumed within an
-        # epoch it would draw another order, and train on some rows twice and on others never.
+    def _get_train_sampler(self, train_dataset: Any = None) -> "Order":
         rows: Any = self.train_dataset if train_dataset is None else train_dataset
-        return DistributedLengthGroupedSampler(
-            self.args.train_batch_size * self.args.gradient_accumulation_steps,
-            num_replicas=1,
-            rank=0,
-            seed=self.args.seed,
-            lengths=[len(ids) for ids in rows["input_ids"]],
-        )
+        lengths = [len(ids) for ids in rows["input_ids"]]
+        return Order(lengths, self.args.train_batch_size, self.args.seed)
 
     def compute_loss(
         self,
@@ -52,6 +45,23 @@ class Student(SFTTrainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         inputs["use_cache"] = False
         return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
+
+
+class Order(torch.utils.data.Sampler[int]):
+    """`order_rows` as a sampler; the trainer tells it the epoch."""
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next pass is of."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(order_rows(self.lengths, self.batch_size, self.seed, self.epoch))
 
 
 def load_base(path: str, revision: str | None, config: FinetuneConfig) -> PreTrainedModel:

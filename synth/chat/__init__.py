@@ -76,7 +76,10 @@ class Reply:
 class Chat(Protocol):
     """A model that completes conversations."""
 
-    can: frozenset[Ability]
+    @property
+    def can(self) -> frozenset[Ability]:
+        """What it can do beyond plain completion."""
+        ...
 
     async def __call__(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
         """Complete `messages`.

@@ -24,7 +24,7 @@ def render(template: str, **values: str) -> str:
 @cache
 def load_text(name: str) -> str:
     """Return the text of a shipped prompt file, without the line end it closes with."""
-    return files(__package__).joinpath(name).read_text(encoding="utf-8").rstrip("\n")
+    return files("synth.prompts").joinpath(name).read_text(encoding="utf-8").rstrip("\n")
 
 
 @cache

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from guidelines import GuidelineSet
-from synth.chat import Ability, Chat, Sampling
+from synth.chat import Ability, Chat, Reply, Sampling
+from synth.errors import Unparsed
 from synth.records import Item, Trace
 
 Format = Literal["think", "answer"]
@@ -59,3 +60,21 @@ class Recipe:
     needs: Mapping[str, frozenset[Ability]] = field(default_factory=dict)
     format: Format = "think"
     guided: bool = True
+
+
+async def ask_until(
+    ask: Callable[[], Awaitable[Reply]], parse: Callable[[Reply], Trace | None], models: Models
+) -> Trace:
+    """Call `ask` until `parse` can read the reply: once, and `models.format_retries` times more.
+
+    Raises:
+        Unparsed: No reply had the asked form; the last one is kept, with whether it was cut.
+    """
+    for retries_left in range(models.format_retries, -1, -1):
+        reply = await ask()
+        if (trace := parse(reply)) is not None:
+            return trace
+        if not retries_left:
+            cut = reply.finish_reason == "length"
+            raise Unparsed("no reply had the asked form", raw=reply.text, truncated=cut)
+    raise AssertionError("the loop returns or raises")

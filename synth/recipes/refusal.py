@@ -5,9 +5,9 @@ answers for the rest, all written by the teacher and never a constant.
 """
 
 from guidelines import GuidelineSet
-from synth.errors import Unparsed
+from synth.chat import Reply
 from synth.prompts import load_turns
-from synth.recipes.base import Models, Recipe, Step
+from synth.recipes.base import Models, Recipe, Step, ask_until
 from synth.records import Item, Trace
 
 VERSION = 1
@@ -16,12 +16,15 @@ VERSION = 1
 async def refusal(item: Item, models: Models, guidelines: GuidelineSet | None) -> list[Trace]:
     """Answer as the label asks: one trace without reasoning."""
     messages = [*load_turns("refusal.yaml")[item.seed.label], *item.seed.messages]
-    for _ in range(1 + models.format_retries):
-        reply = await models.teacher(messages, models.sampling)
-        if reply.text.strip() and reply.finish_reason != "length":
-            return [Trace(reasoning="", answer=reply.text.strip(), raw=reply.text)]
-    cut = reply.finish_reason == "length"
-    raise Unparsed("the answer is cut or empty", raw=reply.text, truncated=cut)
+    trace = await ask_until(lambda: models.teacher(messages, models.sampling), _read, models)
+    return [trace]
+
+
+def _read(reply: Reply) -> Trace | None:
+    answer = reply.text.strip()
+    if not answer or reply.finish_reason == "length":
+        return None
+    return Trace(reasoning="", answer=answer, raw=reply.text)
 
 
 REFUSAL = Recipe(

@@ -12,15 +12,15 @@ from dataclasses import replace
 
 from guidelines import Exemplar, GuidelineSet
 from synth.chat import Message, Reply
-from synth.errors import Unparsed
 from synth.prompts import load_text, render
-from synth.recipes.base import Models, Recipe, Step
+from synth.recipes.base import Models, Recipe, Step, ask_until
 from synth.records import Item, Trace
 
 VERSION = 1
 
 SECTIONS = ("Request", "Risk", "Decision", "Answer")  # ours
 DECISIONS = ("decline", "help")  # ours
+DECLINING = ("I'm sorry, but I can't", "I can't help with", "I won't help with")  # ours
 CHARS_PER_TOKEN = 3.0  # ours: below the 4 of plain English, so that the bounds fit the budget
 MIN_CHARS = 60  # ours: shorter sections said nothing
 PROSE_SHARE, ANSWER_SHARE = 0.25, 0.5  # ours: of the character budget, two prose sections
@@ -33,12 +33,7 @@ async def srg(item: Item, models: Models, guidelines: GuidelineSet | None) -> li
     assert guidelines is not None, "srg is a guided recipe"
     messages = [*guided_turns(guidelines), _user_turn(item)]
     sampling = replace(models.sampling, regex=section_pattern(models.sampling.max_tokens))
-    for _ in range(1 + models.format_retries):
-        reply = await models.teacher(messages, sampling)
-        if (sections := parse_sections(reply.text)) is not None:
-            return [_trace(sections, reply)]
-    cut = reply.finish_reason == "length"
-    raise Unparsed("the four sections are not all there", raw=reply.text, truncated=cut)
+    return [await ask_until(lambda: models.teacher(messages, sampling), _read, models)]
 
 
 def guided_turns(guidelines: GuidelineSet) -> list[Message]:
@@ -56,14 +51,21 @@ def guided_turns(guidelines: GuidelineSet) -> list[Message]:
 
 
 def section_pattern(max_tokens: int) -> str:
-    """Return the regular expression of a whole reply, its lengths fitted to the budget."""
+    """Return the regular expression of a whole reply, its lengths fitted to the budget.
+
+    The answer opens as the reply's own decision says: a small teacher that has decided to
+    decline tends to forget it one heading later.
+    """
     budget = max_tokens * CHARS_PER_TOKEN
-    prose = rf"[^#<>\n]{{{MIN_CHARS},{int(budget * PROSE_SHARE)}}}[.!?]"
-    answer = rf"[^#<>]{{{MIN_CHARS},{int(budget * ANSWER_SHARE)}}}[.!?]"
-    bodies = (prose, prose, f"({'|'.join(DECISIONS)})", answer)
-    return r"\n\n".join(
-        rf"## {name}\n{body}" for name, body in zip(SECTIONS, bodies, strict=True)
+    short, long = int(budget * PROSE_SHARE), int(budget * ANSWER_SHARE)
+    prose = rf"[^#<>\n]{{{MIN_CHARS},{short}}}[.!?]"
+    declines = rf"({'|'.join(DECLINING)}) [^#<>\n]{{{MIN_CHARS // 3},{short}}}[.!?]"
+    helps = rf"[^#<>]{{{MIN_CHARS},{long}}}[.!?]"
+    ends = (
+        rf"{decision}\n\n## Answer\n{answer}"
+        for decision, answer in zip(DECISIONS, (declines, helps), strict=True)
     )
+    return rf"## Request\n{prose}\n\n## Risk\n{prose}\n\n## Decision\n({'|'.join(ends)})"
 
 
 def parse_sections(text: str) -> dict[str, str] | None:
@@ -88,7 +90,9 @@ def _user_turn(item: Item) -> Message:
     return Message(role="user", content=f"The conversation so far:\n\n{told}")
 
 
-def _trace(sections: dict[str, str], reply: Reply) -> Trace:
+def _read(reply: Reply) -> Trace | None:
+    if (sections := parse_sections(reply.text)) is None:
+        return None
     decision = sections["Decision"]
     return Trace(
         reasoning=f"{sections['Request']} {sections['Risk']} {_CLOSING[decision]}",

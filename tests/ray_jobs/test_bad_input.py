@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tests.ray_jobs.conftest import Cli
 
 
@@ -42,7 +43,7 @@ def write(folder: Path, text: str, name: str = "run.yaml") -> Path:
             "GPUs of this machine",
         ),
         (
-            "run: RUN\nteacher: {endpoint: {base_url: 'http://h/v1', model: m, api_key_env: NO_KEY}}\n",
+            "run: RUN\nteacher: {endpoint: {base_url: u, model: m, api_key_env: NO_KEY}}\n",
             "teacher.endpoint.api_key_env",
             "'NO_KEY'",
             "set in the environment",
@@ -92,9 +93,7 @@ def test_a_bad_configuration(
         ("\udcff", "line 2", "must be UTF-8"),
     ],
 )
-def test_a_bad_seed_row_is_named(
-    cli: Cli, tmp_path: Path, row: str, field: str, rule: str
-) -> None:
+def test_a_bad_seed_row_is_named(cli: Cli, tmp_path: Path, row: str, field: str, rule: str) -> None:
     rows = f'{{"prompt": "Well?", "label": "benign", "id": 1}}\n{row}\n'
     (tmp_path / "seeds.jsonl").write_text(rows, encoding="utf-8", errors="surrogateescape")
     ended = cli("check", write(tmp_path, "run: RUN\nseeds: {path: seeds.jsonl}\n"))
@@ -119,9 +118,7 @@ def test_an_empty_seeds_file(cli: Cli, tmp_path: Path) -> None:
         ("samples=[", "--set: line 1: value '[': expected the node content"),
     ],
 )
-def test_a_bad_override_is_named_as_one(
-    cli: Cli, tmp_path: Path, override: str, line: str
-) -> None:
+def test_a_bad_override_is_named_as_one(cli: Cli, tmp_path: Path, override: str, line: str) -> None:
     path = write(tmp_path, "run: RUN\nsampling: {top_k: 5}\n")
     ended = cli("check", path, "--set", override)
     assert ended.code == 2

@@ -4,17 +4,14 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from tests.ray_jobs.conftest import Cli
 
 from ray_jobs.checks import check_run
 from ray_jobs.config import RunConfig
 from ray_jobs.init import write_starter
 from ray_jobs.stages import prepare
 from synth.configfile import load_config
+from tests.ray_jobs.conftest import Cli
 from train.evals.evaluate import plan_items
-
-# Importing Ray Serve warns of Ray's own use of pydantic.
-pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\..*")
 
 SHIPPED = sorted(Path(str(files("ray_jobs") / "configs")).glob("*.yaml"))
 

@@ -34,6 +34,7 @@ BAD = BadInput(file="a.yaml", field="samples", value=0, rule="must be greater th
         (Wrapped(RunFault("no replica")), 1, "no replica"),
         (KeyboardInterrupt(), 130, "interrupted: the same command resumes"),
         (click.Abort(), 130, "interrupted: the same command resumes"),
+        (SystemExit(15), 130, "interrupted: the same command resumes"),
     ],
 )
 def test_an_error_becomes_its_code_and_one_line(
@@ -55,6 +56,17 @@ def test_a_fault_of_ours_shows_its_traceback(capsys: pytest.CaptureFixture[str])
     err = capsys.readouterr().err
     assert err.startswith("Traceback")
     assert err.endswith("ZeroDivisionError: a bug\n")
+
+
+def test_a_long_fault_keeps_both_its_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise RunFault("the pool failed to start: " + "frame\n" * 1_000 + "OutOfMemory")
+
+    assert exit_code(fail) == 1
+    [said] = capsys.readouterr().err.splitlines()
+    assert len(said) < 700
+    assert said.startswith("the pool failed to start: ")
+    assert said.endswith("OutOfMemory")
 
 
 @pytest.mark.parametrize("returned", [None, 0, 3])

@@ -3,10 +3,9 @@
 import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.synth.factories import make_items
-from tests.synth.scripts import repeat
 
 from synth import metering, storage
 from synth.chat import Sampling
@@ -17,9 +16,11 @@ from synth.ledger import again, finished, lease_path, owed, read_traces, tally
 from synth.plan import planned_tries, publish_round, read_items, read_leases
 from synth.records import Outcome
 from synth.runner import Runner, Work
+from tests.synth.factories import make_items
+from tests.synth.scripts import repeat
 
 
-def make_work(workspace: Path, script: str = "repeat", **options: object) -> Work:
+def make_work(workspace: Path, script: str = "repeat", **options: Any) -> Work:
     spec = ChatSpec(
         kind="scripted", model_id="scripted", script=f"tests.synth.scripts:{script}", max_calls=8
     )
@@ -99,13 +100,13 @@ async def test_only_the_poison_row_fails(tmp_path: Path, monkeypatch: pytest.Mon
 async def test_stopping_keeps_finished_rows_and_resume_ends_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answered = 0
+    turns = iter(range(10))
+    stuck = asyncio.Event()
 
     async def slow(self: object, messages: list, sampling: Sampling) -> str:
-        nonlocal answered
-        if answered >= 10:
+        if next(turns, None) is None:
+            stuck.set()
             await asyncio.sleep(3600)
-        answered += 1
         return repeat(messages, sampling)
 
     publish_round(str(tmp_path), 0, make_items(48), rows=16)
@@ -113,8 +114,7 @@ async def test_stopping_keeps_finished_rows_and_resume_ends_the_rest(
     with monkeypatch.context() as patch:
         patch.setattr("synth.chat.scripted.ScriptedChat._next", slow)
         run = asyncio.create_task(run_all(work, num_workers=1))
-        while answered < 10:
-            await asyncio.sleep(0.01)
+        await stuck.wait()
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run

@@ -1,13 +1,13 @@
 """What is planned next, from storage and config alone."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.synth.factories import make_seed
-from tests.synth.scripts import TWO_STEPS
 
 from synth.config import Accepted, Limits, ModelConfig, SynthConfig
 from synth.ledger import owed, read_traces
@@ -15,9 +15,11 @@ from synth.records import Seed
 from synth.rounds import due_items, needed, plan_due
 from synth.run import Run
 from synth.synthesize import Options, synthesize
+from tests.synth.factories import make_seed
+from tests.synth.scripts import TWO_STEPS
 
 
-def make_run(folder: Path, *, seeds: list[Seed] | None = None, **fields: object) -> Run:
+def make_run(folder: Path, *, seeds: list[Seed] | None = None, **fields: Any) -> Run:
     config = SynthConfig(
         run=str(folder),
         teacher=ModelConfig(model="scripted"),
@@ -67,7 +69,7 @@ async def test_a_quota_is_met_within_its_budget(tmp_path: Path) -> None:
         return Counter((r["recipe"], r["label"], r["category"]) for r in rows)
 
     run = make_run(tmp_path, accepted=Accepted(per_category=30, budget=400))
-    run = Run(**{**{n: getattr(run, n) for n in Run.__slots__}, "recipes": one_step()})
+    run = replace(run, recipes=one_step())
     await synthesize(run, accepted, Options())
     [have] = accepted(run).values()
     assert 30 <= have <= 60
@@ -78,19 +80,21 @@ async def test_a_quota_is_met_within_its_budget(tmp_path: Path) -> None:
 
 async def test_a_budget_is_never_exceeded(tmp_path: Path) -> None:
     run = make_run(tmp_path, accepted=Accepted(per_category=30, budget=37))
-    run = Run(**{**{n: getattr(run, n) for n in Run.__slots__}, "recipes": one_step()})
+    run = replace(run, recipes=one_step())
     outcomes = await synthesize(run, nothing_accepted, Options())
     assert outcomes.total() == 37
 
 
 def one_step() -> dict:
-    return {TWO_STEPS.name: type(TWO_STEPS)(
-        name=TWO_STEPS.name,
-        version=1,
-        steps=TWO_STEPS.steps[:1],
-        needs=TWO_STEPS.needs,
-        guided=False,
-    )}
+    return {
+        TWO_STEPS.name: type(TWO_STEPS)(
+            name=TWO_STEPS.name,
+            version=1,
+            steps=TWO_STEPS.steps[:1],
+            needs=TWO_STEPS.needs,
+            guided=False,
+        )
+    }
 
 
 @given(st.integers(1, 100), st.integers(0, 200), st.integers(0, 500))

@@ -1,5 +1,6 @@
 """Training for real, on a random model of two layers with the embedded model's tokenizer."""
 
+import contextlib
 import json
 import os
 import signal
@@ -13,10 +14,9 @@ import psutil
 import pytest
 
 from synth.config import SynthConfig
-from synth.embedded import embedded_model_folder
 from synth.errors import BadInput, RunFault
 from synth.stage import read_manifest
-from tests.train.curated import sft_row, write_curated
+from tests.train.curated import random_model, sft_row, write_curated
 from train.config import FinetuneConfig
 from train.sft import finetune
 
@@ -40,31 +40,15 @@ CONFIG = FinetuneConfig(
 def cluster() -> Iterator[None]:
     from synth.cluster import ray_cluster  # noqa: PLC0415 (heavy, as all imports in functions)
 
-    with ray_cluster():
+    with pytest.MonkeyPatch.context() as patch, ray_cluster():
+        # How often Ray Train looks at its workers: a report waits for the next look.
+        patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
         yield
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    import torch  # noqa: PLC0415
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
-
-    folder = tmp_path_factory.mktemp("base")
-    tokenizer: Any = AutoTokenizer.from_pretrained(embedded_model_folder())
-    torch.manual_seed(0)
-    shape = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        eos_token_id=tokenizer.eos_token_id,
-        tie_word_embeddings=True,
-    )
-    LlamaForCausalLM(shape).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
+    return random_model(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture
@@ -77,31 +61,35 @@ def run(tmp_path: Path) -> SynthConfig:
 
 
 class Killer(threading.Thread):
-    """Kills the training worker once, when it has saved a checkpoint; notes the steps saved."""
+    """Kills an arm's training worker once, after its next checkpoint; notes the steps saved."""
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, config: SynthConfig, arm: str) -> None:
         super().__init__(daemon=True)
-        self.models, self.killed_at, self.steps, self.over = models, 0, [], False
+        self.snapshots = f"models/.train/{arm}-*/checkpoint_manager_snapshot.json"
+        self.run_folder, self.over = Path(config.run), False
+        self.steps = [self._saved_step()]
+        self.killed_at = 0
 
     def run(self) -> None:
         while not self.over:
-            if (step := self._saved_step()) and step not in self.steps[-1:]:
+            if (step := self._saved_step()) != self.steps[-1]:
                 self.steps.append(step)
-            if self.steps and not self.killed_at:
-                self.killed_at = self.steps[-1]
-                for process in psutil.Process().children(recursive=True):
-                    if "RayTrainWorker" in "".join(process.cmdline()):
-                        os.kill(process.pid, signal.SIGKILL)
+                self.killed_at = self.killed_at or self._kill() * step
             time.sleep(0.02)
 
-    def _saved_step(self) -> int | None:
-        for file in self.models.glob(".train/*/checkpoint_manager_snapshot.json"):
-            try:
+    def _kill(self) -> bool:
+        processes = psutil.Process().children(recursive=True)
+        workers = [p for p in processes if "RayTrainWorker" in "".join(p.cmdline())]
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGKILL)
+        return bool(workers)
+
+    def _saved_step(self) -> int:
+        for file in self.run_folder.glob(self.snapshots):
+            with contextlib.suppress(ValueError, FileNotFoundError):  # it is being replaced
                 latest = json.loads(file.read_text())["latest_checkpoint_result"]
-            except (ValueError, FileNotFoundError):  # being written
-                continue
-            return (latest or {}).get("metrics", {}).get("step")
-        return None
+                return latest["metrics"].get("step", STEPS)
+        return self.steps[-1] if hasattr(self, "steps") else 0
 
     def __enter__(self) -> "Killer":
         self.start()
@@ -120,17 +108,16 @@ def test_killed_trainings_go_on_and_come_out_as_if_never_killed(
     run: SynthConfig, base: str
 ) -> None:
     models = Path(run.run) / "models"
-    with Killer(models) as first, pytest.raises(RunFault) as e0:
+    with Killer(run, "refusal") as first, pytest.raises(RunFault):
         finetune(run, CONFIG, base)
-    print("E0", repr(e0.value)[:1500], repr(e0.value.__cause__)[:1500])
     assert 0 < first.killed_at < STEPS
     assert read_manifest(str(models / "refusal")) is None
 
-    # Another driver: it goes on from the first one's checkpoint, and its own worker dies, too.
-    with Killer(models) as second:
+    # As another driver would: from the first one's checkpoint. Its own worker dies, too.
+    with Killer(run, "refusal") as second:
         manifests = finetune(run, CONFIG.model_copy(update={"max_failures": 1}), base)
-    assert second.steps[0] >= first.killed_at
-    assert second.steps[: STEPS - 1] == sorted(second.steps[: STEPS - 1])
+    assert first.killed_at < second.killed_at < STEPS
+    assert second.steps == sorted(second.steps)  # no step was ever done again from the start
     killed, unharmed = manifests["refusal"], manifests["srg"]
     assert killed["steps"] == STEPS
     assert curve(killed) == curve(unharmed)
@@ -156,9 +143,9 @@ def test_a_model_is_complete_and_made_again_only_when_an_input_changes(
 
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
     start: Any = AutoModelForCausalLM.from_pretrained(base)
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    tokenizers: list[Any] = [AutoTokenizer.from_pretrained(path) for path in (folder, base)]
     assert model.dtype == torch.bfloat16
-    assert tokenizer.chat_template == AutoTokenizer.from_pretrained(base).chat_template
+    assert tokenizers[0].chat_template == tokenizers[1].chat_template
     moved = [
         not torch.equal(a, b) for a, b in zip(model.parameters(), start.parameters(), strict=True)
     ]

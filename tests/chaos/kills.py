@@ -1,0 +1,174 @@
+"""Runs of the command line whose processes are killed, each only among its own descendants."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+MARKS = {"worker": "ray::WorkerActor", "replica": "ray::ServeReplica:gw-", "core": "EngineCore"}
+DRIVER = "driver"
+_POLL_S = 0.1
+_LEAVE_S = 10.0  # for the processes of a killed driver to go by themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """A process of `kind` is killed `after_s` after one of `once` (or of `kind`) is there."""
+
+    kind: str
+    after_s: float
+    once: str = ""
+
+
+@dataclass(slots=True)
+class Story:
+    """What happened to a run.
+
+    Attributes:
+        kills: Kills that found a victim, by kind.
+        lives: Drivers it took.
+        seconds: From the first driver's start to the last one's end.
+        left_behind: Processes of killed drivers that had to be killed in the end.
+    """
+
+    kills: Counter[str] = field(default_factory=Counter)
+    lives: int = 0
+    seconds: float = 0.0
+    left_behind: int = 0
+
+
+class Life:
+    """One driver process and everything it starts."""
+
+    def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str]) -> None:
+        with log.open("ab") as sink:
+            self.driver = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **env},
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+            )
+        self._process = psutil.Process(self.driver.pid)
+        self._family: set[psutil.Process] = set()
+
+    @property
+    def over(self) -> bool:
+        """Whether the driver has ended."""
+        return self.driver.poll() is not None
+
+    def family(self) -> set[psutil.Process]:
+        """Return every descendant seen so far."""
+        try:
+            self._family.update(self._process.children(recursive=True))
+        except psutil.NoSuchProcess:
+            pass  # the driver has ended: those seen before are what there is
+        return self._family
+
+    def find(self, kind: str) -> psutil.Process | None:
+        """Return a living process of `kind`, the oldest first."""
+        if kind == DRIVER:
+            return None if self.over else self._process
+        found = [process for process in self.family() if MARKS[kind] in _title(process)]
+        return min(found, key=lambda process: process.create_time(), default=None)
+
+    def kill(self, kill: Kill, deadline: float) -> bool:
+        """Wait for the moment and kill; say whether there was a victim."""
+        while self.find(kill.once or kill.kind) is None:
+            if not _sleep(_POLL_S, deadline) or self.over:
+                return False
+        moment = min(deadline, time.monotonic() + kill.after_s)
+        while _sleep(_POLL_S, moment):
+            if self.over:
+                return False
+        self.family()  # so that orphans of this kill are known
+        victim = self.find(kill.kind)
+        if victim is None:
+            return False
+        victim.send_signal(signal.SIGKILL)
+        return True
+
+    def end(self) -> int:
+        """Kill what is left, and return how many processes had not gone by themselves."""
+        family = self.family()
+        if not self.over:
+            self.driver.kill()
+        self.driver.wait()
+        _, alive = psutil.wait_procs(family, timeout=_LEAVE_S)
+        for process in alive:
+            process.kill()
+        return len(alive)
+
+
+def run_through(
+    command: Sequence[str],
+    kills: Sequence[Kill],
+    *,
+    log: Path,
+    env: Mapping[str, str],
+    timeout_s: float,
+) -> Story:
+    """Run `command`, killing as told, and again after a driver's death, until it exits 0.
+
+    Raises:
+        AssertionError: A driver that was not killed did not exit 0, or time is up.
+    """
+    story, pending = Story(), list(kills)
+    started = time.monotonic()
+    deadline = started + timeout_s
+    lives: list[Life] = []
+    with _ended(lives, story):
+        while True:
+            lives.append(life := Life([sys.executable, "-m", *command], log, env))
+            story.lives += 1
+            if not _live(life, pending, story, deadline):
+                continue
+            code = life.driver.wait(max(1.0, deadline - time.monotonic()))
+            assert code == 0, f"exit {code}: {log.read_text(errors='replace')[-3000:]}"
+            story.seconds = time.monotonic() - started
+            return story
+
+
+def _live(life: Life, pending: list[Kill], story: Story, deadline: float) -> bool:
+    """Do the kills of one driver's life; say whether the driver was left alive."""
+    while pending and not life.over:
+        kill = pending.pop(0)
+        if life.kill(kill, deadline):
+            story.kills[kill.kind] += 1
+            if kill.kind == DRIVER:
+                life.driver.wait()
+                return False
+    return True
+
+
+@contextmanager
+def _ended(lives: Sequence[Life], story: Story) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        story.left_behind = sum(life.end() for life in lives)
+
+
+def _sleep(seconds: float, deadline: float) -> bool:
+    """Sleep, and say whether the deadline is still ahead."""
+    time.sleep(max(0.0, min(seconds, deadline - time.monotonic())))
+    return time.monotonic() < deadline
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return ""
+        return process.name() + " " + " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""

@@ -1,0 +1,135 @@
+"""Whatever dies and whenever: no item is lost, none comes twice, every row ends well."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synth import metering
+from synth.chat import Sampling
+from synth.chat.connect import ChatSpec
+from synth.config import SynthConfig
+from synth.dataset import make_traces
+from synth.drive import Drive
+from synth.ledger import again, owed
+from synth.plan import num_rounds, publish_round
+from synth.records import Outcome
+from synth.run import load_run
+from synth.runner import Runner, Work
+from synth.synthesize import Options
+from synth.upkeep import retry_failed
+from tests.chaos.check import count
+from tests.chaos.kills import DRIVER, Kill
+from tests.chaos.run import NUM_ITEMS, run_seed
+from tests.chaos.scripts import BROKEN, CALLS_FILE
+from tests.synth.factories import make_items
+
+RECIPE = "tests.chaos.scripts.two_calls"
+
+
+class Mortal(Runner):
+    """A worker that goes with its driver and closes nothing."""
+
+    async def drain(self) -> None:
+        """Die as the driver does."""
+
+
+async def live(workspace: str, num_workers: int, turns: int | None, kind: type[Runner]) -> None:
+    """Plan what is due and run it, for so many turns of the event loop or to the end."""
+    if interrupted := again(workspace, [Outcome.INTERRUPTED]):
+        publish_round(workspace, num_rounds(workspace), interrupted)
+    chat = ChatSpec(
+        kind="scripted", model_id="scripted", script="tests.chaos.scripts:answer", max_calls=8
+    )
+    work = Work(
+        workspace=workspace,
+        chats={"teacher": chat},
+        sampling=Sampling(),
+        teacher="scripted",
+        fingerprint="f",
+        num_workers=num_workers,
+    )
+    workers = [kind(work) for _ in range(num_workers)]
+    drive = Drive(workers, owed(workspace), drain_s=5.0 if kind is Runner else 0.0)
+    running = asyncio.create_task(drive.run())
+    if turns is not None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        running.cancel()
+    await asyncio.gather(running, return_exceptions=turns is not None)
+
+
+@settings(max_examples=40)
+@given(
+    num_items=st.integers(1, 60),
+    lease_rows=st.integers(1, 20),
+    num_workers=st.integers(1, 3),
+    lives=st.lists(
+        st.tuples(st.integers(0, 300), st.sampled_from((Mortal, Mortal, Runner))), max_size=5
+    ),
+)
+def test_a_driver_killed_at_any_moment_loses_nothing(
+    num_items: int, lease_rows: int, num_workers: int, lives: list[tuple[int, type[Runner]]]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        workspace = Path(folder, "run")
+        patch.setenv(CALLS_FILE, str(Path(folder, "calls")))
+        patch.setattr(metering, "FIRST_WAIT_S", 0.001)
+        publish_round(str(workspace), 0, make_items(num_items, recipe=RECIPE), rows=lease_rows)
+        for turns, kind in lives:
+            asyncio.run(live(str(workspace), num_workers, turns, kind))
+        asyncio.run(live(str(workspace), num_workers, None, Runner))
+        found = count(workspace)
+        assert found.whole, found
+        assert (found.planned, found.rows) == (num_items, 2 * num_items)
+
+
+def test_a_whole_failed_lease_ends_well_after_retry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CALLS_FILE, str(tmp_path / "calls"))
+    monkeypatch.setenv(BROKEN, "yes")
+    config = SynthConfig.model_validate(
+        {
+            "run": str(tmp_path / "run"),
+            "recipe": "tests.chaos.scripts.mended",
+            "samples": 1,
+            "seeds": {"limit": {"harmful": 8, "benign": 8, "borderline": 0}},
+            "teacher": {
+                "model": "scripted",
+                "engine_args": {"script": "tests.chaos.scripts:answer"},
+            },
+            "limits": {"workers": 0},
+        }
+    )
+    run = load_run(config)
+    assert make_traces(run, Options()) == {"failed": 16}
+    monkeypatch.delenv(BROKEN)
+    make_traces(run, Options())
+    assert count(Path(config.run)).outcomes == {"failed": 16}, "nothing failed is tried unasked"
+    assert retry_failed(config.run) == 16
+    make_traces(run, Options())
+    found = count(Path(config.run))
+    assert found.whole, found
+    assert found.planned == 16
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kills",
+    [
+        [Kill("worker", 1.0), Kill("replica", 0.5)],
+        [Kill(DRIVER, 1.5, once="worker"), Kill("replica", 1.0)],
+        [Kill("replica", 0.0), Kill("worker", 0.0), Kill("worker", 2.0)],
+    ],
+    ids=["worker-replica", "driver-replica", "at-their-start"],
+)
+def test_killed_processes_lose_nothing(kills: list[Kill], tmp_path: Path) -> None:
+    result = run_seed(kills, tmp_path / "seed")
+    assert result.whole, result
+    assert result.count.planned == NUM_ITEMS
+    assert result.story.kills.total() == len(kills)

@@ -1,0 +1,130 @@
+"""How a run stands, from its files."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guidelines import load_guidelines
+from synth import storage
+from synth.config import Accepted, Limits, ModelConfig, SynthConfig
+from synth.errors import BadInput
+from synth.progress import progress_path
+from synth.recipes import find_recipe
+from synth.records import Seed
+from synth.rounds import Cell
+from synth.run import Run
+from synth.status import Footers, read_status, shortfalls
+from synth.synthesize import Options, synthesize
+from synth.upkeep import retry_failed
+from tests.synth.factories import make_seed
+
+SCRIPTS = "tests.synth.scripts"
+
+
+def make_run(folder: Path, recipe: str = "echo", seeds: int = 20, **fields: Any) -> Run:
+    found = find_recipe(f"{SCRIPTS}.{recipe}")
+    train: list[Seed] = [make_seed(f"Question {i}?", category=f"c{i % 2}/x") for i in range(seeds)]
+    teacher = ModelConfig(model="scripted", engine_args={"script": f"{SCRIPTS}:repeat"})
+    return Run(
+        config=SynthConfig(
+            run=str(folder), samples=1, teacher=teacher, limits=Limits(workers=0), **fields
+        ),
+        recipes={found.name: found},
+        recipe_paths={found.name: f"{SCRIPTS}.{recipe}"},
+        guidelines={"srg": load_guidelines("srg")},
+        train=train,
+        evaluation=[],
+        contaminated={},
+    )
+
+
+def nothing(run: Run) -> Counter[Cell]:
+    return Counter()
+
+
+async def test_a_finished_run_from_its_footers(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    await synthesize(run, nothing, Options())
+    status = read_status(str(tmp_path))
+    assert status.outcomes == {"ok": 20}
+    assert (status.leases_done, status.leases_planned, status.rows_planned) == (2, 2, 20)
+    assert status.output_tokens == 20 * 4
+    assert status.beat is not None
+    assert status.beat.ended
+    assert status.beat.left_s is None
+    assert (status.beat.done, status.beat.planned) == (20, 20)
+
+
+async def test_footers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await synthesize(make_run(tmp_path), nothing, Options())
+    footers = Footers(str(tmp_path))
+    first = footers.read()
+    monkeypatch.setattr("synth.status.read_counts", None)
+    assert footers.read() == first
+
+
+async def test_retried_items_count_once_by_their_last_try(tmp_path: Path) -> None:
+    await synthesize(make_run(tmp_path, "broken"), nothing, Options())
+    assert read_status(str(tmp_path)).outcomes == {"failed": 20}
+    assert retry_failed(str(tmp_path)) == 20
+    assert retry_failed(str(tmp_path)) == 0, "planned already"
+    mended = replace(make_run(tmp_path, "broken"), recipe_paths={"broken": f"{SCRIPTS}.echo"})
+    await synthesize(mended, nothing, Options())
+    status = read_status(str(tmp_path))
+    assert status.outcomes == {"ok": 20}
+    assert status.retried == 20
+
+
+def test_time_left_goes_on_at_the_pace_so_far(tmp_path: Path) -> None:
+    storage.replace(f"{tmp_path}/config.yaml", b"run: x\n")
+    beat = {
+        "driver": "elsewhere:1",
+        "stage": "synthesize",
+        "at": 1_000.0,
+        "started_at": 900.0,
+        "ended": False,
+        "leases_done": 1,
+        "leases_planned": 4,
+        "rows_planned": 100,
+        "outcomes": {"ok": 20, "failed": 5},
+        "output_tokens": 5_000,
+    }
+    storage.replace(progress_path(str(tmp_path)), json.dumps(beat).encode())
+    found = read_status(str(tmp_path)).beat
+    assert found is not None
+    assert (found.done, found.tokens_per_s, found.left_s) == (25, 50.0, 300.0)
+    assert found.age_s > 1_000
+
+
+def test_the_cost_of_an_accepted_row(tmp_path: Path) -> None:
+    storage.replace(f"{tmp_path}/config.yaml", b"run: x\n")
+    manifest = {"accepted": {"srg": 3, "refusal": 1}, "drops": {}, "acceptance": []}
+    storage.replace(f"{tmp_path}/curated/p/manifest.json", json.dumps(manifest).encode())
+    status = read_status(str(tmp_path))
+    assert status.accepted("p") == 4
+    assert status.tokens_per_accepted("p") == 0
+
+
+@pytest.mark.parametrize("verb", [read_status, retry_failed])
+def test_another_folder_is_no_run(tmp_path: Path, verb: object) -> None:
+    assert callable(verb)
+    with pytest.raises(BadInput, match="must be a run directory"):
+        verb(str(tmp_path))
+
+
+async def test_what_is_unmet_is_said(tmp_path: Path) -> None:
+    run = make_run(tmp_path, accepted=Accepted(per_category=3, budget=20))
+    await synthesize(run, nothing, Options())
+    have: Counter[Cell] = Counter({("echo", "benign", "c0/x"): 3, ("echo", "benign", "c1/x"): 2})
+    assert list(shortfalls(run, have)) == ["echo, benign, c1/x: 2 of 3 accepted"]
+
+
+async def test_failures_beyond_what_is_allowed_are_said(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "broken")
+    await synthesize(run, nothing, Options())
+    [line] = shortfalls(run, Counter())
+    assert line.startswith("20 of 20 rows failed, 1.0% allowed")
