@@ -9,6 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.logging import RichHandler
 
+from guidelines import BadInput
+
 # Ray gives these handlers of their own, on stderr, when it is imported.
 _SELF_WILLED = ("ray", "ray.serve", "ray.data", "ray.train")
 OURS = ("guidelines", "synth", "train", "ray_jobs")
@@ -27,6 +29,9 @@ def logging_to(
         console: Where people look; lines go through Rich where it is a terminal.
         run: Whose `logs/driver.log` keeps every line, and how the command ended.
         verbose: Show debug lines of ours, and warnings of the libraries below.
+
+    Raises:
+        BadInput: The run's folder can not be written.
     """
     _tame()
     shown = _shown(console)
@@ -63,8 +68,12 @@ def _shown(console: Console) -> logging.Handler:
 
 def _kept(run: Path) -> logging.Handler:
     path = run / "logs" / "driver.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        rule = f"must be writable: {error.strerror}"
+        raise BadInput(file="config", field="run", value=str(run), rule=rule) from error
     handler.setFormatter(logging.Formatter(FILE_FORMAT))
     return handler
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -12,12 +13,13 @@ from synth.errors import BadInput
 from synth.probe import check_deep
 from synth.records import Seed
 from synth.run import Run, load_run, read_config
-from synth.seeds import decontaminate
+from synth.seeds import decontaminate, load_seeds, split_seeds
 from synth.stage import Manifest
 from synth.status import shortfalls, too_many_failed
 from synth.synthesize import Options
 from train.evals import evaluate
-from train.evals.suites import load_suites
+from train.evals.config import EvaluateConfig
+from train.evals.suites import Suite, check_lineage, eval_items, load_suites
 from train.sft import finetune
 
 log = logging.getLogger(__name__)
@@ -29,11 +31,14 @@ def prepare(config: RunConfig) -> Run:
     Prompts of evaluation suites that come from files count as evaluated, too.
 
     Raises:
-        BadInput: Something it names is unusable, or no training seed is left.
+        BadInput: Something it names is unusable, no training seed is left, or there is nothing
+            that could be evaluated.
     """
     run = load_run(config)
     if config.evaluate is not None:
-        files = [s for s in load_suites(config, config.evaluate) if s.name != "seeds"]
+        suites = load_suites(config, config.evaluate)
+        _check_evaluation(config, config.evaluate, suites)
+        files = [suite for suite in suites if suite.name != "seeds"]
         run = _apart(run, [seed for suite in files for seed in suite.seeds])
     if not run.train:
         rule = "leaves no training seed: raise seeds.limit, or lower seeds.eval_share"
@@ -75,6 +80,19 @@ def evaluate_students(config: RunConfig, options: Options) -> tuple[str, ...]:
         for model, manifest in manifests.items()
         for line in too_many_failed(f"answers of {model}", manifest["outcomes"], allowed)
     )
+
+
+def _check_evaluation(config: RunConfig, evaluate: EvaluateConfig, suites: Sequence[Suite]) -> None:
+    """Say what can not be evaluated now, and not after hours of generating and training.
+
+    What an earlier curation trained on is not looked at: it may have to run again.
+    """
+    items = eval_items(suites, evaluate)
+    if not items:
+        rule = "leaves no prompt: raise evaluate.limit, or seeds.eval_share"
+        raise BadInput(file="config", field="evaluate", value=0, rule=rule)
+    train = split_seeds(load_seeds(config.seeds), config.seeds.eval_share).train
+    check_lineage(suites, items, [seed.seed_id for seed in train])
 
 
 def _apart(run: Run, tested: list[Seed]) -> Run:

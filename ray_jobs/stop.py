@@ -2,7 +2,9 @@
 
 import click
 
+from ray_jobs.console import progress_console
 from ray_jobs.exits import finish
+from ray_jobs.logs import logging_to
 from synth.upkeep import stop_run
 
 
@@ -11,7 +13,8 @@ from synth.upkeep import stop_run
 def command(run: str) -> None:
     """Remove the pools that a run has left on a cluster."""
     try:
-        removed = stop_run(run)
+        with logging_to(progress_console()):
+            removed = stop_run(run)
     except ConnectionError:
         click.echo("no cluster is running here; pools of a local run end with its driver")
         return

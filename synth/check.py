@@ -42,8 +42,7 @@ def check_static(
     Raises:
         BadInput: Something can not work; the first thing found.
     """
-    for name in config.recipe:
-        locate_recipe(name)
+    check_recipes(config)
     check_run_folder(config.run)
     check_seeds(config.seeds)
     load_policy(config.curate.policy)
@@ -62,6 +61,22 @@ def models_of(config: SynthConfig) -> dict[str, ModelConfig]:
     """Return the roles that the configuration fills."""
     filled = {role: getattr(config, role) for role in ROLES}
     return {role: model for role, model in filled.items() if model is not None}
+
+
+def check_recipes(config: SynthConfig) -> None:
+    """Check that there are recipes, and guidelines for those that ship and need them.
+
+    Raises:
+        BadInput: There are none, or a recipe is not to be found.
+    """
+    if not config.recipe:
+        rule = f"must name at least one: {', '.join(RECIPES)}, or a dotted path"
+        raise BadInput(file="config", field="recipe", value=list(config.recipe), rule=rule)
+    for name in config.recipe:
+        locate_recipe(name)
+        if name in RECIPES and RECIPES[name].guided and not config.guidelines:
+            rule = f"must name at least one set: recipe {name} is conditioned on one"
+            raise BadInput(file="config", field="guidelines", value=[], rule=rule)
 
 
 def check_run_folder(run: str) -> None:

@@ -4,7 +4,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,23 +20,18 @@ LOCAL_CPUS = 16
 MAX_TASKS = 32
 
 
-@contextmanager
-def ray_cluster() -> Iterator[None]:
-    """Hold a Ray connection: the job's cluster inside a Ray job, else one of our own.
+def join_ray() -> None:
+    """Connect this process to Ray, once: the job's cluster inside a Ray job, else one of our own.
 
-    A connection that is open already is used and left open.
+    The connection stays until the process ends: the stages of a run share it, and a cluster
+    of our own ends with the process that started it.
     """
     if ray.is_initialized():
-        yield
         return
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
         ray.init(address="auto", log_to_driver=False)
     else:
         _start_local()
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _start_local() -> None:

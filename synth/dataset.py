@@ -110,9 +110,9 @@ def _spread(config: SynthConfig) -> Map:
             yield from builtins.map(function, leases)
             return
         # Ray comes up only where it pays.
-        from synth.cluster import ray_cluster, ray_map  # noqa: PLC0415
+        from synth.cluster import join_ray, ray_map  # noqa: PLC0415
 
-        with ray_cluster():
-            yield from ray_map(function, leases)
+        join_ray()
+        yield from ray_map(function, leases)
 
     return spread

@@ -18,7 +18,7 @@ from synth.runner import LeaseEnd, Snapshot
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-SLOW_ROW_S = 120.0  # a row older than this is named in the log
+SLOW_ROW_S = 120.0  # a row older than this is named in the log, one a worker and as often
 
 
 class WorkerDoor(Protocol):
@@ -171,11 +171,15 @@ class Drive:
             self.progress.rows_planned += lease.num_rows
 
     async def _watch(self) -> None:
+        named_at: dict[int, float] = {}
         while True:
             await asyncio.sleep(POLL_S)
             await self._look()
-            for snapshot in self.progress.snapshots.values():
-                if snapshot.oldest_age_s > SLOW_ROW_S:
+            now = asyncio.get_running_loop().time()
+            for index, snapshot in self.progress.snapshots.items():
+                silent_s = now - named_at.get(index, -SLOW_ROW_S)
+                if snapshot.oldest_age_s > SLOW_ROW_S and silent_s > SLOW_ROW_S:
+                    named_at[index] = now
                     log.warning(
                         "row %s is %.0f s old and waits for %s",
                         snapshot.oldest_row,

@@ -64,6 +64,13 @@ def load_run(config: SynthConfig) -> Run:
     The training seeds are decontaminated here, before anything is generated from them.
     """
     found = {path: find_recipe(path) for path in config.recipe}
+    if len({recipe.name for recipe in found.values()}) < len(found):
+        raise BadInput(
+            file="config",
+            field="recipe",
+            value=list(config.recipe),
+            rule="must name recipes of different names: an arm is a recipe's name",
+        )
     split = split_seeds(load_seeds(config.seeds), config.seeds.eval_share)
     clean, contaminated = decontaminate(split.train, split.evaluation)
     sets = [load_guidelines(source) for source in config.guidelines]

@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from synth.chat import Sampling
@@ -118,16 +118,13 @@ async def open_chats(
 ) -> AsyncIterator[dict[str, ChatSpec]]:
     """Open the pools of `models`, and Ray below them, for as long as they are needed."""
     # Ray comes up only here: deciding that nothing is owed never loads it.
-    from synth.cluster import ray_cluster  # noqa: PLC0415
+    from synth.cluster import join_ray  # noqa: PLC0415
     from synth.pools import pools  # noqa: PLC0415
 
-    async with AsyncExitStack() as stack:
-        if config.limits.workers:
-            stack.enter_context(ray_cluster())
-        digest_of_run = run_digest(config.run)
-        yield await stack.enter_async_context(
-            pools(models, digest_of_run, config.limits, config.seed)
-        )
+    if config.limits.workers:
+        join_ray()
+    async with pools(models, run_digest(config.run), config.limits, config.seed) as chats:
+        yield chats
 
 
 async def work_through(

@@ -18,6 +18,7 @@ WORKER_CPUS = 0.1  # a worker waits for engines; its share of a core is small
 MAX_OPEN_CALLS = 10_000  # leases, room and snapshots at once in one worker
 SNAPSHOT_TIMEOUT_S = 5.0
 MAX_DEATHS = 20  # of one worker in a row without a finished lease
+RESTART_POLL_S = 0.2
 
 
 class WorkerActor:
@@ -52,6 +53,7 @@ class RayWorker:
     def __init__(self, actor: Any, name: str, start_timeout_s: float) -> None:
         self._actor, self._name, self._start_timeout_s = actor, name, start_timeout_s
         self._deaths = 0
+        self._restart: asyncio.Task[None] | None = None
 
     async def room(self) -> None:
         """Wait until the worker should be given another lease."""
@@ -85,30 +87,47 @@ class RayWorker:
             return None
 
     async def ready(self) -> None:
-        """Wait for the worker's process.
+        """Wait for the worker's process, however often it dies before it answers.
 
         Raises:
             RunFault: It did not come within the deadline.
+            RayActorError: It can not start.
         """
         try:
             async with asyncio.timeout(self._start_timeout_s):
-                await self._actor.ready.remote()
+                while not await self._answers():  # noqa: ASYNC110 - another process comes up
+                    await asyncio.sleep(RESTART_POLL_S)
         except TimeoutError:
             raise RunFault(
                 f"{self._name} did not start within {self._start_timeout_s:.0f} s: the cluster "
                 f"has no {WORKER_CPUS} CPU to give it"
             ) from None
 
+    async def _answers(self) -> bool:
+        try:
+            await self._actor.ready.remote()
+        except RayActorError as death:
+            if death.actor_init_failed:
+                raise
+            return False
+        return True
+
     async def _restarted(self, death: RayActorError) -> None:
+        """Wait for the next process. All open calls notice a death; it counts once."""
+        if self._restart is None:
+            self._restart = asyncio.create_task(self._start_again(death))
+            self._restart.add_done_callback(self._note_restart)
+        await asyncio.shield(self._restart)
+
+    async def _start_again(self, death: RayActorError) -> None:
         self._deaths += 1
         log.warning("%s died (%d), its open leases start over: %s", self._name, self._deaths, death)
         if self._deaths > MAX_DEATHS:
             raise RunFault(f"{self._name} died {self._deaths} times without progress") from death
-        while True:
-            try:
-                return await self.ready()
-            except RayActorError:
-                await asyncio.sleep(0.2)
+        await self.ready()
+
+    def _note_restart(self, task: asyncio.Task[None]) -> None:
+        self._restart = None
 
 
 def start_workers(work: Work, start_timeout_s: float) -> list[RayWorker]:

@@ -6,7 +6,6 @@ torch and Ray are loaded only where a training is owed.
 import hashlib
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -84,16 +83,15 @@ def finetune(
     """
     plan = _plan(config, finetune, model_path)
     manifests: dict[str, Manifest] = {}
-    with ExitStack() as session:
-        for arm in plan.arms:
-            manifests[arm] = stage(
-                f"finetune {arm}",
-                str(plan.models / arm),
-                plan.inputs,
-                make=partial(_make, plan, arm, session),
-                clean=partial(_clean, plan, arm),
-            )
-            shutil.rmtree(plan.models / TRAINING / plan.run_name(arm), ignore_errors=True)
+    for arm in plan.arms:
+        manifests[arm] = stage(
+            f"finetune {arm}",
+            str(plan.models / arm),
+            plan.inputs,
+            make=partial(_make, plan, arm),
+            clean=partial(_clean, plan, arm),
+        )
+        shutil.rmtree(plan.models / TRAINING / plan.run_name(arm), ignore_errors=True)
     return manifests
 
 
@@ -121,15 +119,15 @@ def _plan(config: SynthConfig, finetune: FinetuneConfig, model_path: str | None)
     )
 
 
-def _make(plan: Plan, arm: str, session: ExitStack) -> Manifest:
-    """Train an arm and return what its manifest says. Ray stays open until `session` ends."""
+def _make(plan: Plan, arm: str) -> Manifest:
+    """Train an arm and return what its manifest says."""
     _check_rows(plan)
     # Heavy: a driver that has nothing to train does without Ray and torch.
-    from synth.cluster import ray_cluster  # noqa: PLC0415
+    from synth.cluster import join_ray  # noqa: PLC0415
     from train.fit import fit  # noqa: PLC0415
     from train.loop import Job  # noqa: PLC0415
 
-    session.enter_context(ray_cluster())
+    join_ray()
     job = Job(
         arm=arm,
         arms=plan.arms,

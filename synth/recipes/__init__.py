@@ -40,7 +40,7 @@ def locate_recipe(name: str) -> None:
     module, _, attribute = name.rpartition(".")
     known = ", ".join(RECIPES)
     rule = f"must be one of {known}, or a dotted path to a recipe of yours"
-    if not module or not attribute.isidentifier():
+    if not attribute.isidentifier() or not all(p.isidentifier() for p in module.split(".")):
         raise BadInput(file="config", field="recipe", value=name, rule=rule)
     try:
         found = importlib.util.find_spec(module) is not None

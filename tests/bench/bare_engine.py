@@ -32,7 +32,7 @@ async def measure(load: Load) -> Served:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     prompts = [encode_chat(tokenizer, item.seed.messages, False) for item in make_items(load)]
     args = _engine_args(config.teacher, folder, load.max_num_seqs, config.seed)
-    if args["enforce_eager"]:
+    if args.get("enforce_eager"):
         os.environ["TORCH_COMPILE_DISABLE"] = "1"  # as `VllmEngine` does
     engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**args))
     try:

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,11 +22,11 @@ _LEAVE_S = 10.0  # for the processes of a killed driver to go by themselves
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """A process of `kind` is killed `after_s` after one of `once` (or of `kind`) is there."""
+    """A process of `kind` is killed, `after_s` after it is there and the run is so far."""
 
     kind: str
-    after_s: float
-    once: str = ""
+    progress: int = 0
+    after_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -69,10 +69,8 @@ class Life:
 
     def family(self) -> set[psutil.Process]:
         """Return every descendant seen so far."""
-        try:
+        with suppress(psutil.NoSuchProcess):  # the driver has ended
             self._family.update(self._process.children(recursive=True))
-        except psutil.NoSuchProcess:
-            pass  # the driver has ended: those seen before are what there is
         return self._family
 
     def find(self, kind: str) -> psutil.Process | None:
@@ -82,21 +80,22 @@ class Life:
         found = [process for process in self.family() if MARKS[kind] in _title(process)]
         return min(found, key=lambda process: process.create_time(), default=None)
 
-    def kill(self, kill: Kill, deadline: float) -> bool:
+    def kill(self, kill: Kill, progress: Callable[[], int], deadline: float) -> bool:
         """Wait for the moment and kill; say whether there was a victim."""
-        while self.find(kill.once or kill.kind) is None:
+        while self.find(kill.kind) is None or progress() < kill.progress:
             if not _sleep(_POLL_S, deadline) or self.over:
                 return False
         moment = min(deadline, time.monotonic() + kill.after_s)
         while _sleep(_POLL_S, moment):
             if self.over:
                 return False
-        self.family()  # so that orphans of this kill are known
-        victim = self.find(kill.kind)
-        if victim is None:
+        self.family()  # so that those a driver leaves behind are known
+        if (victim := self.find(kill.kind)) is None:
             return False
-        victim.send_signal(signal.SIGKILL)
-        return True
+        with suppress(psutil.NoSuchProcess):  # it has ended by itself just now
+            victim.send_signal(signal.SIGKILL)
+            return True
+        return False
 
     def end(self) -> int:
         """Kill what is left, and return how many processes had not gone by themselves."""
@@ -106,13 +105,15 @@ class Life:
         self.driver.wait()
         _, alive = psutil.wait_procs(family, timeout=_LEAVE_S)
         for process in alive:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         return len(alive)
 
 
 def run_through(
     command: Sequence[str],
     kills: Sequence[Kill],
+    progress: Callable[[], int],
     *,
     log: Path,
     env: Mapping[str, str],
@@ -120,8 +121,17 @@ def run_through(
 ) -> Story:
     """Run `command`, killing as told, and again after a driver's death, until it exits 0.
 
+    Args:
+        command: Module and arguments.
+        kills: What dies, in this order.
+        progress: Says how far the run is, in the unit of the kills.
+        log: Where the drivers' output goes.
+        env: Added to the environment.
+        timeout_s: For all of it.
+
     Raises:
-        AssertionError: A driver that was not killed did not exit 0, or time is up.
+        AssertionError: A driver that was not killed did not exit 0.
+        subprocess.TimeoutExpired: Time is up.
     """
     story, pending = Story(), list(kills)
     started = time.monotonic()
@@ -131,7 +141,7 @@ def run_through(
         while True:
             lives.append(life := Life([sys.executable, "-m", *command], log, env))
             story.lives += 1
-            if not _live(life, pending, story, deadline):
+            if not _live(life, pending, progress, story, deadline):
                 continue
             code = life.driver.wait(max(1.0, deadline - time.monotonic()))
             assert code == 0, f"exit {code}: {log.read_text(errors='replace')[-3000:]}"
@@ -139,11 +149,13 @@ def run_through(
             return story
 
 
-def _live(life: Life, pending: list[Kill], story: Story, deadline: float) -> bool:
+def _live(
+    life: Life, pending: list[Kill], progress: Callable[[], int], story: Story, deadline: float
+) -> bool:
     """Do the kills of one driver's life; say whether the driver was left alive."""
     while pending and not life.over:
         kill = pending.pop(0)
-        if life.kill(kill, deadline):
+        if life.kill(kill, progress, deadline):
             story.kills[kill.kind] += 1
             if kill.kind == DRIVER:
                 life.driver.wait()

@@ -52,19 +52,21 @@ class Result:
 
 
 def draw_kills(seed: int) -> list[Kill]:
-    """Return what happens in a seed: a worker's and a replica's death or two, and every other
-    seed a driver's, in any order.
+    """Return what happens in a seed, each kill once so many calls are answered, some at the start.
 
-    No more replicas than three: four deaths could rightly brand an innocent row as poison.
+    A worker and a replica die once or twice each, in every other seed the driver dies too, in
+    any order. No more replicas: a row that sees four of them die is rightly taken for poison.
     """
     draw = random.Random(seed)
     kinds = ["worker"] * draw.randint(1, 2) + ["replica"] * draw.randint(1, 2)
-    kills = [Kill(kind, draw.uniform(0.0, 2.5)) for kind in kinds]
-    if seed % 2 == 0:
-        once = draw.choice(["worker", "worker", "replica", DRIVER])
-        kills.append(Kill(DRIVER, draw.uniform(0.0, 4.0), once))
-    draw.shuffle(kills)
-    return kills
+    kinds += [DRIVER] * (seed % 2 == 0)
+    calls = NUM_ITEMS * CALLS_PER_ITEM
+    moments = (max(0, draw.randint(-calls // 6, calls * 4 // 5)) for _ in kinds)
+    draw.shuffle(kinds)
+    return [
+        Kill(kind, progress, draw.uniform(0.0, 0.5))
+        for kind, progress in zip(kinds, sorted(moments), strict=True)
+    ]
 
 
 def run_seed(kills: list[Kill], folder: Path) -> Result:
@@ -77,6 +79,7 @@ def run_seed(kills: list[Kill], folder: Path) -> Result:
     story = run_through(
         ["ray_jobs.synthesize", str(config), "--force"],
         kills,
+        progress=lambda: calls.stat().st_size,
         log=folder / "drivers.log",
         env={CALLS_FILE: str(calls)},
         timeout_s=TIMEOUT_S,

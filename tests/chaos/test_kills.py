@@ -122,11 +122,11 @@ def test_a_whole_failed_lease_ends_well_after_retry(
 @pytest.mark.parametrize(
     "kills",
     [
-        [Kill("worker", 1.0), Kill("replica", 0.5)],
-        [Kill(DRIVER, 1.5, once="worker"), Kill("replica", 1.0)],
-        [Kill("replica", 0.0), Kill("worker", 0.0), Kill("worker", 2.0)],
+        [Kill("worker", 60), Kill("replica", 120)],
+        [Kill("replica", 30), Kill(DRIVER, 100)],
+        [Kill("replica"), Kill("worker"), Kill("worker", 150)],
     ],
-    ids=["worker-replica", "driver-replica", "at-their-start"],
+    ids=["worker-replica", "replica-driver", "at-their-start"],
 )
 def test_killed_processes_lose_nothing(kills: list[Kill], tmp_path: Path) -> None:
     result = run_seed(kills, tmp_path / "seed")

@@ -27,6 +27,8 @@ def write(folder: Path, text: str, name: str = "run.yaml") -> Path:
         ("run: RUN\nsamples: many\n", "samples", "'many'", "must be a valid integer"),
         ("run: RUN\nsamples: 0\n", "samples", "0", "must be greater than 0"),
         ("run: RUN\nsampling: 3\n", "sampling", "3", "must be a section of fields"),
+        ("run: RUN\nrecipe: []\n", "recipe", "[]", "must name at least one: refusal, srg"),
+        ("run: RUN\nguidelines: []\n", "guidelines", "[]", "recipe srg is conditioned on one"),
         ("run: RUN\nrecipe: srgg\n", "recipe", "'srgg'", "must be one of refusal, srg"),
         ("run: RUN\nrecipe: no.such.thing\n", "recipe", "no.such", "must be one of refusal, srg"),
         ("run: RUN\nguidelines: nope\n", "source", "'nope'", "a set that ships: srg"),
@@ -147,6 +149,20 @@ def test_a_section_that_a_verb_needs(cli: Cli, tmp_path: Path, verb: str) -> Non
     ended = cli(verb, write(tmp_path, "run: RUN\nteacher: {model: scripted}\n"))
     assert ended.code == 2
     assert f": {verb}: value None: this command needs the section" in ended.line
+
+
+def test_a_run_directory_that_only_writing_shows_to_be_unwritable(cli: Cli, tmp_path: Path) -> None:
+    config = write(tmp_path, "run: /proc/nowhere\nteacher: {model: scripted}\n")
+    ended = cli("synthesize", config)
+    assert ended.code == 2
+    assert ": run: value '/proc/nowhere': must be writable: " in ended.line
+
+
+def test_nothing_is_left_to_evaluate(cli: Cli, tmp_path: Path) -> None:
+    text = "run: RUN\nteacher: {model: scripted}\nseeds: {eval_share: 0}\nevaluate: {}\n"
+    ended = cli("plan", write(tmp_path, text))
+    assert ended.code == 2
+    assert ": evaluate: value 0: leaves no prompt" in ended.line
 
 
 def test_no_seed_is_left_to_train_on(cli: Cli, tmp_path: Path) -> None:

@@ -26,7 +26,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
     # Ray Data sets its own deprecated settings when Ray Train loads it.
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
 ]
 
 NUM_ROWS, BATCH, EPOCHS = 12, 2, 4
@@ -38,12 +37,16 @@ CONFIG = FinetuneConfig(
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    from synth.cluster import ray_cluster  # noqa: PLC0415 (heavy, as all imports in functions)
+    import ray  # noqa: PLC0415 (heavy, as all imports in functions)
 
-    with pytest.MonkeyPatch.context() as patch, ray_cluster():
+    from synth.cluster import join_ray  # noqa: PLC0415
+
+    with pytest.MonkeyPatch.context() as patch:
         # How often Ray Train looks at its workers: a report waits for the next look.
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+        join_ray()
         yield
+        ray.shutdown()
 
 
 @pytest.fixture(scope="module")
