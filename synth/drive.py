@@ -125,6 +125,7 @@ class Drive:
                 log.warning("lease %s: its suspect rows run alone now", lease.name)
                 await worker.run(lease, alone=True)
         except BaseException:
+            await _cancel(helpers)  # or they would feed workers that are leaving
             await self._close()
             raise
         finally:

@@ -136,7 +136,7 @@ class Runner:
         self._arriving += lease.num_rows
         items = await asyncio.to_thread(read_items, self.work.workspace, lease)
         rows = self._held.pop(lease.name, {})
-        due = [item for item in items if item.item_id not in rows]
+        due = [item for item in items if item.item_id not in rows and not self._leaving]
         try:
             suspects = await self._run_rows(due, rows, alone, lease.num_rows)
         except PoolDown:

@@ -14,7 +14,7 @@ from synth.chat.connect import ChatSpec
 from synth.config import SynthConfig
 from synth.dataset import make_traces
 from synth.drive import Drive
-from synth.ledger import again, owed
+from synth.ledger import again, finished, owed
 from synth.plan import num_rounds, publish_round
 from synth.records import Outcome
 from synth.run import load_run
@@ -85,6 +85,28 @@ def test_a_driver_killed_at_any_moment_loses_nothing(
         found = count(workspace)
         assert found.whole, found
         assert (found.planned, found.rows) == (num_items, 2 * num_items)
+
+
+async def test_stopping_starts_no_further_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    async def stuck(self: object, messages: object, sampling: Sampling) -> str:
+        asked.append(messages)
+        await asyncio.sleep(3600)
+        return ""
+
+    monkeypatch.setattr("synth.chat.scripted.ScriptedChat._next", stuck)
+    publish_round(str(tmp_path), 0, make_items(400, recipe=RECIPE), rows=16)
+    run = asyncio.create_task(live(str(tmp_path), 1, None, Runner))
+    async with asyncio.timeout(20):
+        while len(asked) < 8:  # noqa: ASYNC110 - the calls never end, so nothing tells
+            await asyncio.sleep(0.01)
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    assert len(asked) == 8
+    assert len(finished(str(tmp_path))) < 5, "leases that had not begun stay owed"
 
 
 def test_a_whole_failed_lease_ends_well_after_retry(
