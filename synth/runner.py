@@ -155,6 +155,12 @@ class Runner:
         for task in self._tasks:
             task.cancel()
 
+    async def close(self) -> None:
+        """Close the chats that hold connections."""
+        for chat in self._chats.values():
+            if (aclose := getattr(chat, "aclose", None)) is not None:
+                await aclose()
+
     async def snapshot(self) -> Snapshot:
         """Return the live numbers."""
         now = time.monotonic()

@@ -155,7 +155,11 @@ async def work_through(
 @asynccontextmanager
 async def _workers(config: SynthConfig, work: Work) -> AsyncIterator[list[WorkerDoor]]:
     if not config.limits.workers:
-        yield [Runner(work)]
+        runner = Runner(work)
+        try:
+            yield [runner]
+        finally:
+            await runner.close()
         return
     from synth.worker import start_workers, stop_workers  # noqa: PLC0415 - imports Ray
 

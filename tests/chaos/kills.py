@@ -16,6 +16,8 @@ import psutil
 ROOT = Path(__file__).parents[2]
 MARKS = {"worker": "ray::WorkerActor", "replica": "ray::ServeReplica:gw-", "core": "EngineCore"}
 DRIVER = "driver"
+# Ray gives a node 30 s to start, whatever else the machine does; one runs the command again.
+CROWDED = "The current node timed out during startup"
 _POLL_S = 0.1
 _LEAVE_S = 10.0  # for the processes of a killed driver to go by themselves
 
@@ -37,7 +39,7 @@ class Story:
         kills: Kills that found a victim, by kind.
         lives: Drivers it took.
         seconds: From the first driver's start to the last one's end.
-        left_behind: Processes of killed drivers that had to be killed in the end.
+        left_behind: Workers, replicas and engines that had to be killed in the end.
     """
 
     kills: Counter[str] = field(default_factory=Counter)
@@ -98,16 +100,20 @@ class Life:
         return False
 
     def end(self) -> int:
-        """Kill what is left, and return how many processes had not gone by themselves."""
+        """Kill what is left; return how many processes of ours had not gone by themselves.
+
+        Ray's own agents take longer to notice that a killed driver is gone.
+        """
         family = self.family()
         if not self.over:
             self.driver.kill()
         self.driver.wait()
         _, alive = psutil.wait_procs(family, timeout=_LEAVE_S)
+        titles = [_title(process) for process in alive]
         for process in alive:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        return len(alive)
+        return sum(any(mark in title for mark in MARKS.values()) for title in titles)
 
 
 def run_through(
@@ -144,7 +150,10 @@ def run_through(
             if not _live(life, pending, progress, story, deadline):
                 continue
             code = life.driver.wait(max(1.0, deadline - time.monotonic()))
-            assert code == 0, f"exit {code}: {log.read_text(errors='replace')[-3000:]}"
+            said = log.read_text(errors="replace")[-3000:]
+            if code == 1 and CROWDED in said[-400:]:
+                continue
+            assert code == 0, f"exit {code}: {said}"
             story.seconds = time.monotonic() - started
             return story
 

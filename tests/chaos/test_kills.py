@@ -155,3 +155,4 @@ def test_killed_processes_lose_nothing(kills: list[Kill], tmp_path: Path) -> Non
     assert result.whole, result
     assert result.count.planned == NUM_ITEMS
     assert result.story.kills.total() == len(kills)
+    assert result.story.left_behind == 0

@@ -21,7 +21,7 @@ limits: {{workers: 1, call_timeout_s: 200}}
 @pytest.mark.ray
 @pytest.mark.engine
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(560)
 def test_a_killed_engine_core_costs_no_row(tmp_path: Path) -> None:
     run, config = tmp_path / "run", tmp_path / "config.yaml"
     config.write_text(CONFIG.format(run=run))
@@ -33,7 +33,7 @@ def test_a_killed_engine_core_costs_no_row(tmp_path: Path) -> None:
         progress=lambda: int(beat.exists()),
         log=tmp_path / "driver.log",
         env={},
-        timeout_s=400,
+        timeout_s=540,
     )
     assert story.kills == {"core": 1}
     found = count(run)
