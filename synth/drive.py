@@ -59,7 +59,7 @@ class Progress:
 
     @property
     def outcomes(self) -> Counter[str]:
-        """Rows by outcome, over all workers."""
+        """Items by outcome, over all workers."""
         return sum((Counter(s.outcomes) for s in self.snapshots.values()), Counter())
 
     @property
@@ -124,6 +124,7 @@ class Drive:
             for worker, lease in self._suspects:
                 log.warning("lease %s: its suspect rows run alone now", lease.name)
                 await worker.run(lease, alone=True)
+                self.progress.leases_done += 1
         except BaseException:
             await _cancel(helpers)  # or they would feed workers that are leaving
             await self._close()

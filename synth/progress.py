@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
+
 from synth import storage
 from synth.drive import Progress
 from synth.errors import BadInput
@@ -38,7 +40,7 @@ def refuse_second_driver(run: str, force: bool) -> None:
         BadInput: Another driver's heartbeat is younger than `FRESH_S`, and `force` is unset.
     """
     beat = read_progress(run)
-    if force or beat is None or beat["driver"] == _driver() or beat["ended"]:
+    if force or beat is None or beat["ended"] or not _may_live(beat["driver"]):
         return
     if (age := time.time() - beat["at"]) < FRESH_S:
         raise BadInput(
@@ -101,3 +103,11 @@ def note_seconds(run: str, stage: str, seconds: float) -> None:
 
 def _driver() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _may_live(driver: str) -> bool:
+    """Say whether `driver` is another one that may be at work; of other hosts nothing is known."""
+    host, _, pid = driver.rpartition(":")
+    if host != socket.gethostname():
+        return True
+    return int(pid) != os.getpid() and psutil.pid_exists(int(pid))

@@ -69,7 +69,7 @@ class LeaseEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A worker's live numbers, for progress and the watchdog."""
+    """A worker's live numbers, for progress and the watchdog; `outcomes` counts items."""
 
     outcomes: dict[str, int]
     output_tokens: int
@@ -211,7 +211,7 @@ class Runner:
         finally:
             del self._meters[item.key]
             self._changed.set()
-        self._outcomes.update(str(row["outcome"]) for row in rows)
+        self._outcomes[str(rows[0]["outcome"])] += 1
         self._tokens += meter.output_tokens
         return rows
 

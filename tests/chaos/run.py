@@ -10,6 +10,7 @@ did not end well.
 import argparse
 import json
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -107,6 +108,7 @@ def summarize(results: list[Result], calm: Result | None) -> dict[str, object]:
 
 def main() -> int:
     """Run the seeds; print a line each, and the summary last."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the running driver is ended first
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
