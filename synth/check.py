@@ -19,7 +19,15 @@ from synth.curate import load_policy
 from synth.errors import BadInput
 from synth.models import EMBEDDED, SCRIPTED, ModelIdentity, identify
 from synth.recipes import RECIPES, find_recipe, locate_recipe
-from synth.run import CONFIG_FILE, Fingerprint, Run, drifted, fingerprint, read_config
+from synth.run import (
+    CONFIG_FILE,
+    Fingerprint,
+    Run,
+    drifted,
+    fingerprint,
+    in_ray_job,
+    read_config,
+)
 from synth.seeds import check_seeds
 from synth.synthesize import check_abilities, needed_roles
 
@@ -124,7 +132,7 @@ def check_resources(field: str, num_gpus: float) -> None:
     Raises:
         BadInput: It has fewer.
     """
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ or num_gpus <= (here := local_gpus()):
+    if in_ray_job() or num_gpus <= (here := local_gpus()):
         return
     rule = f"must be at most the {here} GPUs of this machine; 0 runs on its CPUs"
     raise BadInput(file="config", field=field, value=num_gpus, rule=rule)

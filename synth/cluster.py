@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import ray
 
+from synth.run import in_ray_job
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -28,7 +30,7 @@ def join_ray() -> None:
     """
     if ray.is_initialized():
         return
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+    if in_ray_job():
         ray.init(address="auto", log_to_driver=False)
     else:
         _start_local()
@@ -48,11 +50,18 @@ def _start_local() -> None:
 
 def ray_map(function: Callable[[T], R], arguments: Iterable[T]) -> Iterator[R]:
     """Map `function` over `arguments` in Ray tasks, a bounded number at once, in order."""
-    remote: Any = ray.remote(function).options(num_cpus=0.5)
+    # On a cluster of our own a task takes what a real core counts for, not a logical one.
+    num_cpus = 1 if in_ray_job() else max(1, LOCAL_CPUS // (os.cpu_count() or 1))
+    remote: Any = ray.remote(_apply).options(num_cpus=num_cpus)
     pending: list[ray.ObjectRef] = []
     for argument in arguments:
-        pending.append(remote.remote(argument))
+        pending.append(remote.remote(function, argument))
         if len(pending) >= MAX_TASKS:
             yield ray.get(pending.pop(0))
     while pending:
         yield ray.get(pending.pop(0))
+
+
+def _apply(function: Callable[[T], R], argument: T) -> R:
+    """Call `function` in a task; Ray makes tasks of plain functions only, not of partials."""
+    return function(argument)

@@ -4,6 +4,7 @@ The fingerprint names what changes a row's text. A run directory belongs to one;
 refused unless the drift is accepted, with a reason that manifest and card repeat.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -150,6 +151,11 @@ def read_config(run: str) -> dict[str, Any]:
         return yaml.safe_load(storage.read(storage.join(run, CONFIG_FILE)))
     except (FileNotFoundError, NotADirectoryError):
         return {}
+
+
+def in_ray_job() -> bool:
+    """Say whether this process was submitted to a cluster, whose nodes share no disk with us."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
 def run_digest(run: str) -> str:

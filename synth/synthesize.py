@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from synth import storage
 from synth.chat import Sampling
 from synth.chat.connect import ChatSpec
 from synth.config import ModelConfig, SynthConfig
@@ -17,7 +18,7 @@ from synth.ledger import finished, tally
 from synth.plan import Lease
 from synth.progress import Heartbeat, Report, note_seconds, refuse_second_driver
 from synth.rounds import Accepted, plan_due
-from synth.run import Run, fingerprint, open_run, run_digest
+from synth.run import Run, fingerprint, in_ray_job, open_run, run_digest
 from synth.runner import Runner, Work
 
 log = logging.getLogger(__name__)
@@ -123,7 +124,9 @@ async def open_chats(
 
     if config.limits.workers:
         join_ray()
-    async with pools(models, run_digest(config.run), config.limits, config.seed) as chats:
+    logs = None if in_ray_job() else storage.local_folder(storage.join(config.run, "logs"))
+    digest_of_run = run_digest(config.run)
+    async with pools(models, digest_of_run, config.limits, config.seed, logs) as chats:
         yield chats
 
 

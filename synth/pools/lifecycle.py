@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -20,6 +21,7 @@ from ray.serve.schema import ApplicationStatus, LoggingConfig
 from synth.chat.connect import ChatSpec
 from synth.config import Limits, ModelConfig
 from synth.errors import RunFault
+from synth.pools.chatter import keep_chatter
 from synth.pools.layout import PoolPlan, app_prefix, chat_specs, plan_pools
 from synth.pools.owner import create_owner
 from synth.pools.replica import Replica
@@ -36,7 +38,11 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def pools(
-    models: Mapping[str, ModelConfig], run_digest: str, limits: Limits, seed: int = 0
+    models: Mapping[str, ModelConfig],
+    run_digest: str,
+    limits: Limits,
+    seed: int = 0,
+    logs: Path | None = None,
 ) -> AsyncIterator[dict[str, ChatSpec]]:
     """Open what `models` (role to model) need and yield each role's chat; close it at the end.
 
@@ -47,6 +53,7 @@ async def pools(
         run_digest: Names the run's applications.
         limits: Deadlines.
         seed: Of the engines.
+        logs: Folder that keeps what the engines log; it must be one that replicas see.
 
     Raises:
         BadInput: The roles can not be served together.
@@ -61,7 +68,8 @@ async def pools(
     await remove_pools(run_digest, limits.drain_s)
     owner, owner_name = await asyncio.to_thread(create_owner, run_digest)
     try:
-        targets = [_target(plan, limits, seed, owner_name) for plan in plans]
+        environment = keep_chatter(logs) if logs else {}
+        targets = [_target(plan, limits, seed, owner_name, environment) for plan in plans]
         await asyncio.to_thread(
             serve.run_many,
             targets,
@@ -98,11 +106,16 @@ async def remove_pools(run_digest: str, drain_s: float = Limits().drain_s) -> li
     return apps
 
 
-def _target(plan: PoolPlan, limits: Limits, seed: int, owner: str) -> RunTarget:
+def _target(
+    plan: PoolPlan, limits: Limits, seed: int, owner: str, environment: Mapping[str, str]
+) -> RunTarget:
     model = plan.model
     options: dict[str, Any] = {
         "name": DEPLOYMENT,
-        "ray_actor_options": model.resources.model_dump(),
+        "ray_actor_options": {
+            **model.resources.model_dump(),
+            "runtime_env": {"env_vars": dict(environment)},
+        },
         "max_ongoing_requests": 2 * plan.max_num_seqs,
         "graceful_shutdown_timeout_s": limits.call_timeout_s,
         "graceful_shutdown_wait_loop_s": 0.2,

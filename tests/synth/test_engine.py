@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -39,11 +40,16 @@ def replicas() -> list[str]:
     return [a["name"] for a in named if a["name"].startswith(f"SERVE_REPLICA::gw-{RUN}-")]
 
 
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run") / "logs"
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chat() -> AsyncIterator[EngineChat]:
+async def chat(logs: Path) -> AsyncIterator[EngineChat]:
     ray.init(address="local", num_cpus=16, include_dashboard=False, log_to_driver=False)
     try:
-        async with pools({"teacher": TEACHER, "judge": TEACHER}, RUN, LIMITS) as specs:
+        async with pools({"teacher": TEACHER, "judge": TEACHER}, RUN, LIMITS, logs=logs) as specs:
             assert specs["teacher"].app == specs["judge"].app
             assert len(replicas()) == 1
             chat = connect(specs["teacher"])
@@ -75,6 +81,11 @@ async def test_it_answers_and_counts_tokens(chat: EngineChat) -> None:
     assert reply.prompt_tokens == 13
     assert 0 < reply.output_tokens <= 24
     assert reply.logprobs is None
+
+
+async def test_what_the_engine_logs_is_kept_in_the_run(chat: EngineChat, logs: Path) -> None:
+    await chat(COLOURS, GREEDY)
+    assert "Initializing a V1 LLM engine" in (logs / "engine.log").read_text()
 
 
 async def test_the_token_limit_is_told_apart_from_an_end(chat: EngineChat) -> None:
