@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from synth.chat import Sampling
 from synth.curate import MEASURED, Dropped, load_policy
 from synth.curate.local import decide_all
 from synth.interrupts import run_to_end
@@ -25,8 +24,14 @@ from synth.recipes import Recipe
 from synth.records import LABELS, Item, Seed
 from synth.rounds import due_items
 from synth.run import Run
-from synth.runner import Work
-from synth.synthesize import Options, check_abilities, needed_roles, open_chats, work_through
+from synth.synthesize import (
+    Options,
+    check_abilities,
+    make_work,
+    needed_roles,
+    open_chats,
+    work_through,
+)
 
 log = logging.getLogger(__name__)
 
@@ -112,17 +117,7 @@ async def _generate(run: Run, items: list[Item], options: Options) -> None:
     log.info("starting %s; a model's first start takes a minute or so", ", ".join(sorted(roles)))
     async with open_chats(run.config, roles) as chats:
         check_abilities(run, chats)
-        work = Work(
-            workspace=run.workspace,
-            chats=chats,
-            recipes=run.recipe_paths,
-            guidelines=run.guidelines,
-            sampling=Sampling(**run.config.sampling.model_dump()),
-            teacher=chats["teacher"].model_id,
-            fingerprint="preview",
-            format_retries=run.config.limits.format_retries,
-            pool_deadline_s=run.config.limits.pool_deadline_s,
-        )
+        work = make_work(run, chats, "preview")
         while due := [i for i in due_items(run, _none) if i.step or i.item_id in chosen]:
             publish_round(run.workspace, num_rounds(run.workspace), due)
             await work_through(run.config, work, owed(run.workspace), "preview", options)

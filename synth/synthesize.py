@@ -62,24 +62,29 @@ async def synthesize(run: Run, accepted: Accepted, options: Options) -> Counter[
     roles = needed_roles(run)
     async with open_chats(run.config, roles) as chats:
         check_abilities(run, chats)
-        work = Work(
-            workspace=run.workspace,
-            chats=chats,
-            recipes=run.recipe_paths,
-            guidelines=run.guidelines,
-            sampling=Sampling(**run.config.sampling.model_dump()),
-            teacher=chats["teacher"].model_id,
-            fingerprint=digest(parts),
-            format_retries=run.config.limits.format_retries,
-            pool_deadline_s=run.config.limits.pool_deadline_s,
-            num_workers=max(1, run.config.limits.workers),
-        )
+        work = make_work(run, chats, digest(parts))
         while leases:
             refill = _next_rounds(run, accepted, leases) if run.config.accepted else nothing_more
             await work_through(run.config, work, leases, "synthesize", options, refill)
             leases = plan_due(run, accepted)
     note_seconds(run.config.run, "synthesize", time.monotonic() - started)
     return tally(run.workspace, finished(run.workspace))
+
+
+def make_work(run: Run, chats: Mapping[str, ChatSpec], fingerprint: str) -> Work:
+    """Return what the workers of `run` are told: its recipes on `chats`."""
+    return Work(
+        workspace=run.workspace,
+        chats=chats,
+        recipes=run.recipe_paths,
+        guidelines=run.guidelines,
+        sampling=Sampling(**run.config.sampling.model_dump()),
+        teacher=chats["teacher"].model_id,
+        fingerprint=fingerprint,
+        format_retries=run.config.limits.format_retries,
+        pool_deadline_s=run.config.limits.pool_deadline_s,
+        num_workers=max(1, run.config.limits.workers),
+    )
 
 
 def needed_roles(run: Run) -> dict[str, ModelConfig]:

@@ -64,7 +64,6 @@ async def pools(
         yield chat_specs(models, plans, limits)
         return
     await asyncio.to_thread(serve.start, proxy_location="Disabled", logging_config=_quiet())
-    _leave_logging_to_the_driver()
     await remove_pools(run_digest, limits.drain_s)
     owner, owner_name = await asyncio.to_thread(create_owner, run_digest)
     try:
@@ -145,13 +144,6 @@ def _scaling(plan: PoolPlan) -> dict[str, Any]:
             downscale_delay_s=_DOWNSCALE_DELAY_S,
         )
     }
-
-
-def _leave_logging_to_the_driver() -> None:
-    """Undo the handler that Serve puts on its logger in every process that talks to it."""
-    serve_log = logging.getLogger("ray.serve")
-    serve_log.handlers.clear()
-    serve_log.propagate = True
 
 
 def _quiet() -> LoggingConfig:
