@@ -169,7 +169,8 @@ def _engine_args(model: ModelConfig, path: str, max_num_seqs: int, seed: int) ->
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
         # Compiles a grammar of bounded repeats in milliseconds, where the default takes seconds.
-        "structured_outputs_config": {"backend": "guidance"},
+        # Free white space in JSON is where a small model loses itself until its tokens run out.
+        "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
         **(_CPU_ARGS if on_cpu else several),
         **model.engine_args,
     }
