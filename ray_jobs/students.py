@@ -16,7 +16,7 @@ from synth.models import identify
 from synth.plan import num_rounds, planned_tries, publish_round
 from synth.records import Item, Outcome
 from synth.runner import Work
-from synth.synthesize import Options, open_chats, work_through
+from synth.synthesize import Options, num_workers, open_chats, work_through
 from train.evals.recipe import EVALUATE
 
 
@@ -70,7 +70,7 @@ async def _answer(config: RunConfig, options: Options, questions: Questions) -> 
             fingerprint=questions.fingerprint,
             format_retries=0,
             pool_deadline_s=config.limits.pool_deadline_s,
-            num_workers=max(1, config.limits.workers),
+            num_workers=num_workers(config, chats),
         )
         await work_through(config, work, leases, f"evaluate {questions.name}", options)
 

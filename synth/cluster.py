@@ -37,6 +37,8 @@ def join_ray() -> None:
 
 
 def _start_local() -> None:
+    # Serve's controller looks ten times a second, which two cores feel.
+    os.environ.setdefault("RAY_SERVE_CONTROL_LOOP_INTERVAL_S", "0.5")
     paths = [str(Path.cwd()), *filter(None, sys.path)]
     ray.init(
         address="local",

@@ -146,8 +146,9 @@ class Limits(Strict):
         drain_s: What stopping may take.
         format_retries: Further calls an item may spend on a format failure.
         allow_failed: Share of failed rows above which a finished run exits 3.
-        workers: Recipe worker processes; 0 runs the recipes in the driver's own process,
-            without Ray, which endpoints and scripted chats allow.
+        workers: Recipe worker processes; None takes one for every 256 calls that the pools may
+            have open; 0 runs the recipes in the driver's own process, without Ray, which
+            endpoints and scripted chats allow.
     """
 
     call_timeout_s: Seconds = 600
@@ -157,7 +158,7 @@ class Limits(Strict):
     drain_s: Seconds = 12
     format_retries: Annotated[int, Field(ge=0)] = 1
     allow_failed: Share = 0.01
-    workers: Annotated[int, Field(ge=0)] = 2
+    workers: Annotated[int, Field(ge=0)] | None = None
 
 
 class SynthConfig(Strict):

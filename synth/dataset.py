@@ -106,7 +106,7 @@ def _spread(config: SynthConfig) -> Map:
 
     def spread(function: Callable[[str], None], arguments: Iterable[str]) -> Iterator[None]:
         leases = list(arguments)
-        if not config.limits.workers or len(leases) < MANY_LEASES:
+        if config.limits.workers == 0 or len(leases) < MANY_LEASES:
             yield from builtins.map(function, leases)
             return
         # Ray comes up only where it pays.

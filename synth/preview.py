@@ -76,7 +76,7 @@ def preview(run: Run, rows: int = 5, options: Options | None = None) -> list[Pre
 def _small(run: Run, folder: str) -> Run:
     """Return the run with one sample a seed, one worker, and another directory."""
     limits = run.config.limits
-    few = limits.model_copy(update={"workers": min(1, limits.workers)})
+    few = limits.model_copy(update={"workers": 0 if limits.workers == 0 else 1})
     changes = {"run": folder, "samples": 1, "accepted": None, "limits": few}
     return dataclasses.replace(run, config=run.config.model_copy(update=changes))
 

@@ -1,6 +1,7 @@
 """Synthesis: seeds under guidelines become traces, until nothing is owed."""
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -23,6 +24,7 @@ from synth.runner import Runner, Work
 
 log = logging.getLogger(__name__)
 
+CALLS_PER_WORKER = 256  # well below what one worker's process can keep open
 NEXT_ROUND_SHARE = 0.1  # of the rows still open: then the next round of a quota is planned
 
 
@@ -83,8 +85,14 @@ def make_work(run: Run, chats: Mapping[str, ChatSpec], fingerprint: str) -> Work
         fingerprint=fingerprint,
         format_retries=run.config.limits.format_retries,
         pool_deadline_s=run.config.limits.pool_deadline_s,
-        num_workers=max(1, run.config.limits.workers),
+        num_workers=num_workers(run.config, chats),
     )
+
+
+def num_workers(config: SynthConfig, chats: Mapping[str, ChatSpec]) -> int:
+    """Return how many workers share the calls of `chats`; the driver's own process is one."""
+    calls = max(spec.max_calls for spec in chats.values())
+    return config.limits.workers or math.ceil(calls / CALLS_PER_WORKER)
 
 
 def needed_roles(run: Run) -> dict[str, ModelConfig]:
@@ -127,7 +135,7 @@ async def open_chats(
     from synth.cluster import join_ray  # noqa: PLC0415
     from synth.pools import pools  # noqa: PLC0415
 
-    if config.limits.workers:
+    if config.limits.workers != 0:
         join_ray()
     logs = None if in_ray_job() else storage.local_folder(storage.join(config.run, "logs"))
     digest_of_run = run_digest(config.run)
@@ -162,7 +170,7 @@ async def work_through(
 
 @asynccontextmanager
 async def _workers(config: SynthConfig, work: Work) -> AsyncIterator[list[WorkerDoor]]:
-    if not config.limits.workers:
+    if config.limits.workers == 0:
         runner = Runner(work)
         try:
             yield [runner]

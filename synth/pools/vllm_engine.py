@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psutil
@@ -46,6 +46,7 @@ from vllm.v1.metrics.loggers import StatLoggerBase
 
 # Eager: a run of a few minutes never earns back the minute of compiling.
 _CPU_ARGS = {"enforce_eager": True, "dtype": "bfloat16"}
+_FEW_CORES = 4
 
 
 class VllmEngine:
@@ -59,9 +60,7 @@ class VllmEngine:
         self._generation_prompt = generation_prompt(self._tokenizer)
         self._clock = _Clock()
         args = _engine_args(model, path, max_num_seqs, seed)
-        if args.get("enforce_eager"):
-            # Or the first request for log-probabilities compiles for half a minute.
-            os.environ["TORCH_COMPILE_DISABLE"] = "1"
+        os.environ.update(_environment(args))
         self._engine = AsyncLLM.from_engine_args(
             AsyncEngineArgs(**args), stat_loggers=[self._clock.logger]
         )
@@ -174,6 +173,19 @@ def _engine_args(model: ModelConfig, path: str, max_num_seqs: int, seed: int) ->
         **(_CPU_ARGS if on_cpu else several),
         **model.engine_args,
     }
+
+
+def _environment(args: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables under which vLLM should start an engine of `args`."""
+    environment: dict[str, str] = {}
+    if args.get("enforce_eager"):
+        # Or the first request for log-probabilities compiles for half a minute.
+        environment["TORCH_COMPILE_DISABLE"] = "1"
+    cores = os.sched_getaffinity(0)
+    if args.get("tensor_parallel_size", 1) == 1 and len(cores) <= _FEW_CORES:
+        # By itself vLLM keeps a core for its scheduler: half of what a small machine has.
+        environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, sorted(cores)))
+    return environment
 
 
 def _params(sampling: Sampling) -> SamplingParams:

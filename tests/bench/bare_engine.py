@@ -19,6 +19,7 @@ from synth.pools.vllm_engine import (
     AsyncLLM,
     AutoTokenizer,
     _engine_args,
+    _environment,
     _params,
     tokens_input,
 )
@@ -32,8 +33,7 @@ async def measure(load: Load) -> Served:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     prompts = [encode_chat(tokenizer, item.seed.messages, False) for item in make_items(load)]
     args = _engine_args(config.teacher, folder, load.max_num_seqs, config.seed)
-    if args.get("enforce_eager"):
-        os.environ["TORCH_COMPILE_DISABLE"] = "1"  # as `VllmEngine` does
+    os.environ.update(_environment(args))
     engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**args))
     try:
         return await _time(engine, prompts, Sampling(**config.sampling.model_dump()), load)

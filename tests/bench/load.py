@@ -25,7 +25,7 @@ class Load:
     prompts: int = 512
     max_tokens: int = 128
     max_num_seqs: int = 64
-    workers: int = 2
+    workers: int = 1
 
     def words(self) -> list[str]:
         """Return the command line that `read_load` reads back."""
