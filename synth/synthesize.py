@@ -91,8 +91,9 @@ def make_work(run: Run, chats: Mapping[str, ChatSpec], fingerprint: str) -> Work
 
 def num_workers(config: SynthConfig, chats: Mapping[str, ChatSpec]) -> int:
     """Return how many workers share the calls of `chats`; the driver's own process is one."""
-    calls = max(spec.max_calls for spec in chats.values())
-    return config.limits.workers or math.ceil(calls / CALLS_PER_WORKER)
+    if config.limits.workers is None:
+        return math.ceil(max(spec.max_calls for spec in chats.values()) / CALLS_PER_WORKER)
+    return max(1, config.limits.workers)
 
 
 def needed_roles(run: Run) -> dict[str, ModelConfig]:

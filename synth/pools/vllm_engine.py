@@ -184,7 +184,10 @@ def _environment(args: Mapping[str, Any]) -> dict[str, str]:
     cores = os.sched_getaffinity(0)
     if args.get("tensor_parallel_size", 1) == 1 and len(cores) <= _FEW_CORES:
         # By itself vLLM keeps a core for its scheduler: half of what a small machine has.
-        environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, sorted(cores)))
+        every_core = ",".join(map(str, sorted(cores)))
+        environment["VLLM_CPU_OMP_THREADS_BIND"] = os.environ.get(
+            "VLLM_CPU_OMP_THREADS_BIND", every_core
+        )
     return environment
 
 
