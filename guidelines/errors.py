@@ -2,6 +2,8 @@
 
 import reprlib
 
+from guidelines.plain import one_line
+
 _MAX_CHARS = {"file": 200, "field": 80, "value": 80, "rule": 400}
 
 _short = reprlib.Repr()
@@ -27,7 +29,7 @@ class BadInput(ValueError):
         self.value = value
         self.rule = rule
         parts = {"file": file, "field": field, "value": _repr(value), "rule": rule}
-        line = {name: _printable(text, _MAX_CHARS[name]) for name, text in parts.items()}
+        line = {name: one_line(_cut(text, _MAX_CHARS[name])) for name, text in parts.items()}
         super().__init__("{file}: {field}: value {value}: {rule}".format_map(line))
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -46,9 +48,9 @@ def _repr(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
-def _printable(text: str, max_chars: int) -> str:
-    """Escape what a terminal would act on and cut the middle out of what is too long."""
-    if len(text) > max_chars:
-        half = (max_chars - 3) // 2
-        text = f"{text[:half]}...{text[-half:]}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _cut(text: str, max_chars: int) -> str:
+    """Cut the middle out of what is too long."""
+    if len(text) <= max_chars:
+        return text
+    half = (max_chars - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"

@@ -11,7 +11,10 @@ from guidelines.errors import BadInput
 
 MAX_FILE_BYTES = 256 * 1024
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Controls, what turns the direction of text, and the tags that a model reads and nobody sees.
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
+)
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
@@ -60,7 +63,8 @@ def decode(file: str, raw: bytes) -> str:
     """Decode UTF-8 text, with plain line feeds and without a byte order mark.
 
     Raises:
-        BadInput: Bytes are not UTF-8, or a control character is among them; names the line.
+        BadInput: Bytes are not UTF-8, or a control character is among them, or one that hides
+            text or turns its direction; names the line.
     """
     try:
         text = raw.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
@@ -70,6 +74,6 @@ def decode(file: str, raw: bytes) -> str:
         raise BadInput(file=file, field=f"line {line}", value=bad, rule="must be UTF-8") from error
     if found := _CONTROL.search(text):
         line = text.count("\n", 0, found.start()) + 1
-        rule = "must hold no control characters"
+        rule = "must hold no control characters, and none that hide or turn text"
         raise BadInput(file=file, field=f"line {line}", value=found[0], rule=rule)
     return text

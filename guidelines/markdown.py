@@ -6,13 +6,14 @@ refused before anything is built from them, so that a small file cannot grow int
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import yaml
 
 from guidelines.errors import BadInput
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\n((?:.*\n)*?)---[ \t]*(?:\n|\Z)")
+_MAX_SCALAR_CHARS = 1_000
 _HEADING = re.compile(r"^##[ \t]+(\S.*)$", re.MULTILINE)
 
 
@@ -77,7 +78,7 @@ def _flat_yaml(file: str, text: str) -> dict[str, object]:
         where = f"line {mark.line + 2}" if mark else "front matter"
         rule = f"must be YAML: {error.problem}"
         raise BadInput(file=file, field=where, value=text[:40], rule=rule) from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number out of range
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # a date or number out of range
         rule = f"must be YAML: {error}"
         raise BadInput(file=file, field="front matter", value=text[:40], rule=rule) from error
     return {str(key): value for key, value in fields.items()}
@@ -95,9 +96,18 @@ def _scalar_keys(file: str, text: str) -> list[str]:
             break
     else:
         if num_mappings == 1:
+            _refuse_long(file, dict(zip(scalars[::2], scalars[1::2], strict=True)))
             return scalars[::2]
     rule = "must be flat `key: value` lines: no lists, nested keys, aliases or tags"
     raise BadInput(file=file, field="front matter", value=text[:40], rule=rule)
+
+
+def _refuse_long(file: str, fields: Mapping[str, str]) -> None:
+    """`1:1:1` is a number to the base of 60: a long one takes minutes to work out."""
+    for name, text in fields.items():
+        if len(text) > _MAX_SCALAR_CHARS:
+            rule = f"must be at most {_MAX_SCALAR_CHARS} characters"
+            raise BadInput(file=file, field=name, value=text, rule=rule)
 
 
 def _is_flat(event: yaml.Event) -> bool:

@@ -7,6 +7,7 @@ import click
 from ray_jobs import stages
 from ray_jobs.checks import check_run
 from ray_jobs.config import RunConfig
+from ray_jobs.console import say
 from ray_jobs.exits import finish
 from ray_jobs.job import config_argument, naming, set_option
 from synth.configfile import load_config
@@ -25,14 +26,14 @@ def command(file: str, overrides: Sequence[str], deep: bool, cluster: bool) -> N
     with naming(file):
         config = load_config(file, overrides, RunConfig)
         check_run(config, here=not cluster)
-        click.echo(f"{file}: configuration, seeds, guidelines, recipes, models, run: fine")
+        say(f"{file}: configuration, seeds, guidelines, recipes, models, run: fine")
         if deep:
             for found in check_deep(config):
-                click.echo(f"{file}: {found}")
+                say(f"{file}: {found}")
             seeds = config.seeds.path
             run = within(SEEDS_S, "seeds.path", seeds, lambda: stages.prepare(config))
             train, held_out = len(run.train), len(run.evaluation)
-            click.echo(f"{file}: {train} seeds to train on, {held_out} prompts to evaluate on")
+            say(f"{file}: {train} seeds to train on, {held_out} prompts to evaluate on")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from synth.check import check_resources, check_static
 from synth.config import SeedsConfig
 from synth.errors import BadInput
 from synth.recipes import RECIPES
+from synth.run import came_with_its_folder, check_seen_by_all
 from synth.seeds import check_seeds
 from train.evals.comparison import primary_comparison
 from train.evals.config import BASE, EvaluateConfig
@@ -21,6 +22,8 @@ def check_run(config: RunConfig, *, accept_drift: str | None = None, here: bool 
     Raises:
         BadInput: Something can not work; the first thing found.
     """
+    if came_with_its_folder():
+        check_seen_by_all(config.run)
     check_static(config, accept_drift=accept_drift, here=here)
     arms = _arms(config)
     if config.finetune is not None:

@@ -18,6 +18,7 @@ VERBS = {
     "plan": "Rows, leases, tokens and hours of a run.",
     "status": "How a run stands.",
     "retry": "Plan failed items again.",
+    "submit": "The same run, as a job of a Ray cluster.",
     "stop": "Remove a run's pools from its cluster.",
     "init": "Write a starter project.",
     "schema": "The configuration's JSON schema.",

@@ -1,4 +1,7 @@
-"""What people see: results on stdout, live progress on stderr, nothing a terminal would act on."""
+"""What people see: results on stdout, live progress on stderr, nothing a terminal would act on.
+
+Text of models and files goes to a screen through `say`, `make_table`, or `guidelines.plain`.
+"""
 
 import logging
 import sys
@@ -7,12 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from guidelines.plain import one_line
 from synth.drive import Progress as DriveProgress
 from synth.progress import Report
 
@@ -32,25 +37,21 @@ def progress_console() -> Console:
     return Console(stderr=True)
 
 
-def printable(text: str) -> str:
-    """Return `text` with what a terminal would act on, or show in another order, escaped.
-
-    Line feeds and tabs stay. Text of models and files goes to a screen only through here.
-    """
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
-    )
+def say(text: object) -> None:
+    """Print one line of results, whatever it holds."""
+    click.echo(one_line(str(text)))
 
 
 def make_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, texts: int = 1
 ) -> Table:
     """Return a table whose first `texts` columns are text and the others numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    shown = escape(one_line(title))
+    table = Table(title=shown, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for index, column in enumerate(columns):
-        table.add_column(escape(printable(column)), justify="left" if index < texts else "right")
+        table.add_column(escape(one_line(column)), justify="left" if index < texts else "right")
     for row in rows:
-        table.add_row(*(escape(printable(str(cell))) for cell in row))
+        table.add_row(*(escape(one_line(str(cell))) for cell in row))
     return table
 
 
@@ -128,7 +129,7 @@ class _Lines:
         started = self._started.setdefault(stage, now)
         if now - self._told >= PLAIN_EVERY_S or progress.leases_done == progress.leases_planned:
             self._told = now
-            log.info("%s: %s", printable(stage), pace(progress, now - started))
+            log.info("%s: %s", stage, pace(progress, now - started))
 
 
 class _Bars:
@@ -141,7 +142,7 @@ class _Bars:
     def __call__(self, stage: str, progress: DriveProgress) -> None:
         now = time.monotonic()
         if stage not in self._tasks:
-            name = escape(printable(stage))
+            name = escape(one_line(stage))
             self._tasks[stage] = (self._bars.add_task(name, pace=""), now)
         task, started = self._tasks[stage]
         found = pace(progress, now - started)

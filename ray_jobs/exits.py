@@ -4,6 +4,7 @@
 met; 130 interrupted, and the same command resumes.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -14,11 +15,28 @@ from types import FrameType
 import click
 
 from guidelines import BadInput
+from guidelines.plain import one_line, printable
 from synth.errors import RunFault
 
 DONE, FAULT, BAD_INPUT, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
 
 _MAX_CHARS, _END = 600, 200
+# What storage may come to in the middle of a run: full, gone, broken, or no longer ours to write.
+_STORAGE = frozenset(
+    (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EEXIST,
+        errno.EFBIG,
+        errno.EIO,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ESTALE,
+    )
+)
 _RESUMES = "interrupted: the same command resumes"
 
 
@@ -52,24 +70,32 @@ def exit_code(call: Callable[[], int | None]) -> int:
             return _say(str(fault), BAD_INPUT)
         if isinstance(fault, RunFault):
             return _say(_one_line(fault), FAULT)
+        if isinstance(fault, OSError) and fault.errno in _STORAGE:
+            return _say(_storage(fault), FAULT)
         if isinstance(error, SystemExit) and error.code == signal.SIGTERM:
             return _say(_RESUMES, INTERRUPTED)  # what Ray makes of a request to terminate
         if isinstance(error, SystemExit):
             raise
-        traceback.print_exception(error)
+        print(printable("".join(traceback.format_exception(error))), end="", file=sys.stderr)
         return FAULT
 
 
 def _own(error: BaseException) -> BaseException:
-    """Return the error of ours that Ray has wrapped, or `error` itself."""
+    """Return the error that Ray has wrapped, where it is one that is told in a line."""
     cause = getattr(error, "cause", None)
-    return cause if isinstance(cause, BadInput | RunFault) else error
+    return cause if isinstance(cause, BadInput | RunFault | OSError) else error
 
 
 def _one_line(fault: RunFault) -> str:
     """Return a fault on one line; of a long one, such as a replica's traceback, both ends."""
     line = " ".join(str(fault).split())
     return line if len(line) <= _MAX_CHARS else f"{line[:_END]} ... {line[-_MAX_CHARS + _END :]}"
+
+
+def _storage(fault: OSError) -> str:
+    """Return what the system refused; the rows it cost are still owed."""
+    where = f"{fault.filename}: " if fault.filename else ""
+    return f"{where}{fault.strerror}; once that is mended, the same command resumes"
 
 
 def _usage(error: click.ClickException) -> str:
@@ -79,7 +105,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _say(line: str, code: int) -> int:
-    print(line, file=sys.stderr)
+    print(one_line(line), file=sys.stderr)
     return code
 
 

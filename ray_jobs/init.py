@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from guidelines import BadInput
+from ray_jobs.console import say
 from ray_jobs.exits import finish
 
 
@@ -14,8 +15,8 @@ from ray_jobs.exits import finish
 def command(folder: Path) -> None:
     """Write a configuration, seeds, guidelines and a recipe of your own to start from."""
     for name in write_starter(folder):
-        click.echo(folder / name)
-    click.echo(f"next: cd {folder} && guideweave preview run.yaml")
+        say(folder / name)
+    say(f"next: cd {folder} && guideweave preview run.yaml")
 
 
 def write_starter(folder: Path) -> list[Path]:

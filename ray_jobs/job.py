@@ -1,8 +1,9 @@
 """The shape of the commands that work on a run: parse, check, set the logs up, work."""
 
 import functools
+import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from ray_jobs.logs import logging_to
 from synth import storage
 from synth.config import ModelConfig
 from synth.configfile import load_config
-from synth.errors import BadInput
+from synth.errors import BadInput, RunFault
 from synth.synthesize import Options
 
 config_argument = click.argument("file", metavar="CONFIG", type=click.Path())
@@ -81,12 +82,17 @@ def run_command(work: Callable[..., int | None]) -> click.Command:
         with naming(file):
             config = load_config(file, overrides, RunConfig)
             config = dry(config) if dry_run else config
+            storage.use(config.storage)
             # Rows of a dry run mean nothing, so none of them is ever worth refusing.
             why = "a dry run" if dry_run else accept_drift
             check_run(config, accept_drift=why)
             shown = progress_console()
             folder = storage.local_folder(config.run)
-            with logging_to(shown, run=folder, verbose=verbose), live_progress(shown) as tell:
+            with (
+                logs_kept(config.run),
+                logging_to(shown, run=folder, verbose=verbose),
+                live_progress(shown) as tell,
+            ):
                 options = Options(force=force, accept_drift=why, tell=tell)
                 job = Job(config=config, options=options, console=results_console())
                 return work(job, **own)
@@ -94,6 +100,28 @@ def run_command(work: Callable[..., int | None]) -> click.Command:
     for option in reversed(_RUN_OPTIONS):
         command = option(command)
     return click.command()(command)
+
+
+@contextmanager
+def logs_kept(run: str) -> Iterator[None]:
+    """Copy what this machine has logged to a remote run's `logs/<host>/` when the command ends.
+
+    Until then, and where that fails, it lies in the user's cache: see `storage.local_folder`.
+    """
+    try:
+        yield
+    except BaseException:
+        with suppress(BadInput, RunFault):  # how the command ended is what has to be told
+            _upload_logs(run)
+        raise
+    _upload_logs(run)
+
+
+def _upload_logs(run: str) -> None:
+    if storage.is_remote(run):
+        folder = storage.join(run, "logs")
+        here = storage.join(folder, socket.gethostname())
+        storage.upload_folder(storage.local_folder(folder), here)
 
 
 @contextmanager

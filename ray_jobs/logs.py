@@ -3,13 +3,14 @@
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
 from rich.logging import RichHandler
 
 from guidelines import BadInput
+from guidelines.plain import one_line, printable
 
 # Ray gives these handlers of their own, on stderr, when it is imported.
 _SELF_WILLED = ("ray", "ray.serve", "ray.data", "ray.train")
@@ -60,9 +61,11 @@ def logging_to(
 
 def _shown(console: Console) -> logging.Handler:
     if console.is_terminal:
-        return RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")
+        rich = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")
+        rich.setFormatter(_Plain("%(message)s"))
+        return rich
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    handler.setFormatter(_Plain("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     return handler
 
 
@@ -70,12 +73,41 @@ def _kept(run: Path) -> logging.Handler:
     path = run / "logs" / "driver.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = _LogFile(path, encoding="utf-8")
     except OSError as error:
         rule = f"must be writable: {error.strerror}"
         raise BadInput(file="config", field="run", value=str(run), rule=rule) from error
-    handler.setFormatter(logging.Formatter(FILE_FORMAT))
+    handler.setFormatter(_Plain(FILE_FORMAT))
     return handler
+
+
+class _Plain(logging.Formatter):
+    """Escapes what a terminal acts on; a line that goes on is indented, so none can be forged."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's text."""
+        return printable(super().format(record)).replace("\n", "\n  ")
+
+
+class _LogFile(logging.FileHandler):
+    """A log on a disk that may fill up: that is said once, and the run goes on."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say that lines are lost, where the file can not be written."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._told:
+            self._told = True
+            lost = f"{self.baseFilename}: {error.strerror}: log lines are lost"
+            print(one_line(lost), file=sys.stderr)
+
+    def close(self) -> None:
+        """Close the file; lines that it could not take have been told of."""
+        with suppress(OSError):
+            super().close()
 
 
 class _Propagating(logging.Logger):

@@ -7,6 +7,7 @@ import click
 from ray_jobs import stages
 from ray_jobs.checks import check_run
 from ray_jobs.config import RunConfig
+from ray_jobs.console import say
 from ray_jobs.exits import finish
 from ray_jobs.job import config_argument, naming, set_option
 from synth.configfile import load_config
@@ -31,7 +32,7 @@ def command(file: str, overrides: Sequence[str], tok_s: float | None) -> None:
         check_run(config, here=False)
         found = estimate(stages.prepare(config), count_accepted)
         for line in (*_synthesis(config, found, tok_s), *_evaluation(config)):
-            click.echo(line)
+            say(line)
 
 
 def _synthesis(config: RunConfig, found: Estimate, tok_s: float | None) -> Iterator[str]:
@@ -43,6 +44,8 @@ def _synthesis(config: RunConfig, found: Estimate, tok_s: float | None) -> Itera
     yield f"new tokens, every row at sampling.max_tokens: {found.full_tokens:,}"
     if found.expected_tokens is not None:
         yield f"new tokens, at the mean of the rows made so far: {found.expected_tokens:,}"
+    if found.expected_cost is not None:
+        yield f"cost, at the mean of the rows made so far: {found.expected_cost:,.2f}"
     if tok_s is not None:
         hours, gpus = found.engine_hours(tok_s), config.teacher.resources.num_gpus
         yield f"engine-hours at {tok_s:g} tok/s a replica: {hours:,.2f}"

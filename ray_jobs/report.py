@@ -2,6 +2,7 @@
 
 import click
 
+from ray_jobs.console import say
 from ray_jobs.exits import finish
 from ray_jobs.job import Job, run_command
 from train.report import write_report
@@ -11,7 +12,7 @@ from train.report import write_report
 @click.option("--unredacted", is_flag=True, help="Show harmful prompts and generated text.")
 def command(job: Job, unredacted: bool) -> None:
     """Write report.html from what the run holds so far."""
-    click.echo(write_report(job.config.run, redact=not unredacted))
+    say(write_report(job.config.run, redact=not unredacted))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ray_jobs import stages
+from ray_jobs.console import say
 from ray_jobs.exits import DONE, UNFINISHED, finish
 from ray_jobs.job import Job, dry_run_option, run_command
 from ray_jobs.summary import (
@@ -53,7 +54,7 @@ def command(job: Job) -> int:
     report = timed("report", lambda: write_report(config.run))
     console.print(times_table(seconds))
     say_unmet(console, unmet)
-    console.print(f"report: {report}", markup=False, highlight=False, soft_wrap=True)
+    say(f"report: {report}")
     return UNFINISHED if unmet else DONE
 
 

@@ -7,7 +7,7 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
-from ray_jobs.console import printable
+from guidelines.plain import one_line, printable
 from synth.preview import PreviewRow
 
 _LABEL_STYLES = {"harmful": "red", "benign": "green", "borderline": "yellow"}
@@ -38,7 +38,7 @@ def _title(row: PreviewRow) -> str:
     trace = row.trace
     step = f"  step {trace['step']}" if trace["step"] else ""
     guided = "  guided" if trace["guideline_ids"] else ""
-    return printable(f"{trace['label']}  {trace['category']}  {trace['recipe']}{step}{guided}")
+    return one_line(f"{trace['label']}  {trace['category']}  {trace['recipe']}{step}{guided}")
 
 
 def _parts(row: PreviewRow, redact: bool) -> Iterator[Text]:
@@ -52,10 +52,10 @@ def _parts(row: PreviewRow, redact: bool) -> Iterator[Text]:
         yield from _part("raw", trace["raw"], redact, "dim")
     if row.verdicts:
         told = "  ".join(f"{name}: {said}" for name, said in sorted(row.verdicts.items()))
-        yield Text(f"measures   {printable(told)}", style="dim")
+        yield Text(f"measures   {one_line(told)}", style="dim")
+    tokens = "uncounted" if trace["output_tokens"] is None else trace["output_tokens"]
     yield Text(
-        f"cost       {trace['calls']} calls, {trace['output_tokens']} new tokens, "
-        f"{trace['latency_s']:.1f} s",
+        f"cost       {trace['calls']} calls, {tokens} new tokens, {trace['latency_s']:.1f} s",
         style="dim",
     )
     yield _decision(row)
@@ -73,13 +73,13 @@ def _decision(row: PreviewRow) -> Text:
         return Text("KEPT       nothing speaks against it by itself", style="bold green")
     reason, detail = row.dropped
     why = f"{reason}: {detail}" if detail else str(reason)
-    return Text(f"DROPPED    {printable(why)}", style="bold red")
+    return Text(f"DROPPED    {one_line(why)}", style="bold red")
 
 
 def _summary(rows: Sequence[PreviewRow]) -> Iterator[str]:
     kept = sum(row.dropped is None for row in rows)
     reasons = Counter(str(row.dropped.reason) for row in rows if row.dropped is not None)
-    tokens = sum(row.trace["output_tokens"] for row in rows)
+    tokens = sum(row.trace["output_tokens"] or 0 for row in rows)
     longest = max((row.trace["latency_s"] for row in rows), default=0.0)
     yield f"{kept} of {len(rows)} rows would be kept, looked at alone."
     if reasons:

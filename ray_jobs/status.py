@@ -6,11 +6,14 @@ from collections.abc import Iterator
 import click
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
-from ray_jobs.console import clock, make_table, printable, results_console
+from guidelines.plain import one_line
+from ray_jobs.console import clock, make_table, results_console
 from ray_jobs.exits import finish
 from ray_jobs.summary import categories_table, drops_table, outcomes_table
+from synth.records import Outcome
 from synth.status import Beat, Footers, Status, read_status
 
 WATCH_S = 5.0
@@ -45,28 +48,66 @@ def view(status: Status) -> RenderableType:
 
 def _parts(status: Status) -> Iterator[RenderableType]:
     yield Text(
-        f"{printable(status.run)}: {status.leases_done} of {status.leases_planned} leases done, "
+        f"{one_line(status.run)}: {status.leases_done} of {status.leases_planned} leases done, "
         f"{status.rows_planned:,} rows planned, {status.retried:,} tried again"
     )
     if status.beat is not None:
         yield Text(_beat(status.beat))
     if status.outcomes:
         yield outcomes_table(status.outcomes)
+    if status.kinds and (not status.curated or _is_live(status)):
+        yield _kinds_table(status)
     for policy, manifest in status.curated.items():
         yield categories_table(manifest)
         yield drops_table(manifest)
-        cost = status.tokens_per_accepted(policy)
-        per_row = "-" if cost is None else f"{cost:,.0f}"
-        rows = [(printable(policy), f"{status.accepted(policy):,}", per_row)]
-        columns = ("Policy", "Accepted rows", "New tokens an accepted row")
-        yield make_table("Cost", columns, rows)
+        yield _cost_table(status, policy)
+    yield from map(Text, _spent(status))
+
+
+def _cost_table(status: Status, policy: str) -> Table:
+    tokens, money = status.tokens_per_accepted(policy), status.cost_per_accepted(policy)
+    row = (
+        policy,
+        f"{status.accepted(policy):,}",
+        "-" if tokens is None else f"{tokens:,.0f}",
+        "-" if money is None else f"{money:,.4g}",
+    )
+    columns = ("Policy", "Accepted rows", "New tokens an accepted row", "Cost an accepted row")
+    return make_table("Cost", columns, [row])
+
+
+def _spent(status: Status) -> Iterator[str]:
+    """Yield what the calls cost so far, in the currency of the prices, and what is not known."""
+    if status.cost is not None:
+        roles = ", ".join(f"{role} {money:,.2f}" for role, money in status.cost.by_role.items())
+        least = "at least " if status.cost.uncounted else ""
+        yield f"Cost so far: {least}{sum(status.cost.by_role.values()):,.2f} ({roles})"
+    if status.uncounted:
+        yield f"{status.uncounted:,} calls had no token count from their server: undetermined"
+
+
+def _is_live(status: Status) -> bool:
+    return status.beat is not None and not status.beat.ended
+
+
+def _kinds_table(status: Status) -> Table:
+    """Return how each category does before it is curated; accepted is what a quota has counted."""
+    counted = status.accepted_so_far
+    rows = []
+    for (recipe, label, category), outcomes in status.kinds.items():
+        total, ok = sum(outcomes.values()), outcomes.get(Outcome.OK, 0)
+        accepted = "-" if counted is None else counted.get((recipe, label, category), 0)
+        cells = (total, ok, f"{ok / total:.1%}", accepted)
+        rows.append((f"{recipe}, {label}, {category}", *cells))
+    columns = ("Arm, label, category", "Rows", "ok", "Share ok", "Accepted so far")
+    return make_table("So far, by category", columns, rows)
 
 
 def _beat(beat: Beat) -> str:
     what = "ended" if beat.ended else "last sign of life"
     left = "" if beat.left_s is None else f", {clock(beat.left_s)} left"
     return (
-        f"{printable(beat.stage)}: {what} {clock(beat.age_s)} ago, {beat.done:,} of "
+        f"{one_line(beat.stage)}: {what} {clock(beat.age_s)} ago, {beat.done:,} of "
         f"{beat.planned:,} rows, {beat.tokens_per_s:.0f} tok/s{left}"
     )
 

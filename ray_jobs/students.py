@@ -71,6 +71,7 @@ async def _answer(config: RunConfig, options: Options, questions: Questions) -> 
             format_retries=0,
             pool_deadline_s=config.limits.pool_deadline_s,
             num_workers=num_workers(config, chats),
+            storage=config.storage,
         )
         await work_through(config, work, leases, f"evaluate {questions.name}", options)
 

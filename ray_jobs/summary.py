@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from guidelines.plain import one_line
 from ray_jobs.console import clock, make_table
 from synth.stage import Manifest
 from train.report.read import read_run
@@ -48,8 +49,8 @@ def categories_table(manifest: Manifest) -> Table:
 
 
 def drops_table(manifest: Manifest) -> Table:
-    """Return how many traces each reason dropped, an arm a column."""
-    drops: Mapping[str, Mapping[str, int]] = manifest["drops"]
+    """Return how many traces each reason dropped, an arm a column, or each step of one."""
+    drops = _drops_of_steps(manifest)
     totals: Counter[str] = Counter()
     for reasons in drops.values():
         totals.update(reasons)
@@ -58,6 +59,22 @@ def drops_table(manifest: Manifest) -> Table:
         for reason, _ in totals.most_common()
     ]
     return make_table("Dropped, by the first reason", ("Reason", *drops), rows)
+
+
+def _drops_of_steps(manifest: Manifest) -> dict[str, Counter[str]]:
+    """Return rows by reason: of arms, and of those that dropped at several steps, of each step."""
+    parts = manifest["drops_by_step"]
+    steps = {
+        arm: {part["step"] for part in parts if part["arm"] == arm} for arm in manifest["drops"]
+    }
+    drops: dict[str, Counter[str]] = {}
+    for arm, found in steps.items():
+        for step in sorted(found) or [0]:
+            name = arm if found <= {0} else f"{arm}, step {step}"
+            drops[name] = Counter(
+                {p["reason"]: p["rows"] for p in parts if (p["arm"], p["step"]) == (arm, step)}
+            )
+    return drops
 
 
 def students_table(manifests: Mapping[str, Manifest]) -> Table:
@@ -110,7 +127,7 @@ def times_table(seconds: Mapping[str, float]) -> Table:
 def say_unmet(console: Console, unmet: Sequence[str]) -> None:
     """Say what was asked for and is not there, a line each."""
     for line in unmet:
-        console.print(f"unmet: {line}", markup=False, highlight=False)
+        console.print(one_line(f"unmet: {line}"), markup=False, highlight=False)
 
 
 def _number(value: object) -> str:

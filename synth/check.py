@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from guidelines import load_guidelines
 from synth import embedded, storage
 from synth.chat import ABILITIES
 from synth.chat.connect import ChatSpec
-from synth.config import EndpointConfig, ModelConfig, SynthConfig
+from synth.config import ModelConfig, SynthConfig
 from synth.curate import load_policy
 from synth.errors import BadInput
+from synth.guideline_files import load_set
 from synth.models import EMBEDDED, SCRIPTED, ModelIdentity, identify
 from synth.recipes import RECIPES, find_recipe, locate_recipe
 from synth.run import (
@@ -29,18 +29,22 @@ from synth.run import (
     read_config,
 )
 from synth.seeds import check_seeds
+from synth.storage.paths import SCHEME
 from synth.synthesize import check_abilities, needed_roles
 
 ROLES = ("teacher", "judge", "guard", "target")
 
 _DEVICES = Path("/dev")
 _GPU = re.compile(r"nvidia\d+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def check_static(
     config: SynthConfig, *, accept_drift: str | None = None, here: bool = True
 ) -> None:
     """Check what can be checked within seconds; nothing is written, no user code is imported.
+
+    What stands on `s3://` is not asked for: `synth.probe` looks at it, and so does the run.
 
     Args:
         config: The run.
@@ -52,6 +56,13 @@ def check_static(
     """
     check_recipes(config)
     check_run_folder(config.run)
+    check_secrets(config, here=here)
+    for field, path in (
+        *(("guidelines", source) for source in config.guidelines),
+        ("seeds.path", config.seeds.path),
+    ):
+        if path.startswith(SCHEME):
+            _check_uri(field, path)
     check_seeds(config.seeds)
     load_policy(config.curate.policy)
     for role, model in models_of(config).items():
@@ -95,7 +106,10 @@ def check_run_folder(run: str) -> None:
     """
     if not run.strip() or "\0" in run:
         raise BadInput(file="config", field="run", value=run, rule="must name a folder")
-    folder = storage.local_folder(run).absolute()
+    if storage.is_remote(run):
+        _check_uri("run", run)
+        return
+    folder = Path(run).absolute()
     above = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     if not above.is_dir():
         rule = f"must be writable: {above} is no folder"
@@ -110,18 +124,48 @@ def check_model(role: str, model: ModelConfig) -> None:
     """Check that a role's model is there, as far as that shows without loading it.
 
     Raises:
-        BadInput: It is not, or an endpoint's key is not in the environment.
+        BadInput: It is not.
     """
     try:
-        if model.endpoint is not None:
-            _check_secrets(model.endpoint)
-        if model.model == EMBEDDED and model.backend != SCRIPTED:
+        if model.model is not None and storage.is_remote(model.model):
+            _check_uri("model", model.model)
+        elif model.model == EMBEDDED and model.backend != SCRIPTED:
             _check_wheel()
         else:
             identify(model)
     except BadInput as error:
         field = f"{role}.{error.field}"
         raise BadInput(file="config", field=field, value=error.value, rule=error.rule) from error
+
+
+def secret_names(config: SynthConfig) -> list[str]:
+    """Return the environment's variables that hold the secrets of a run."""
+    ends = (model.endpoint for model in models_of(config).values())
+    return sorted({end.api_key_env for end in ends if end is not None and end.api_key_env})
+
+
+def check_secrets(config: SynthConfig, *, here: bool = True) -> None:
+    """Check that the keys are there, and that the configuration, which is kept, holds none.
+
+    Args:
+        config: The run.
+        here: It runs in this environment; elsewhere only the names can be judged.
+
+    Raises:
+        BadInput: A key is not there, or a secret stands where only its name may.
+    """
+    _check_address("storage.endpoint_url", config.storage.endpoint_url or "")
+    for role, model in models_of(config).items():
+        if model.endpoint is None:
+            continue
+        _check_address(f"{role}.endpoint.base_url", model.endpoint.base_url)
+        name, field = model.endpoint.api_key_env, f"{role}.endpoint.api_key_env"
+        if name is not None and not _VARIABLE.fullmatch(name):
+            rule = "must be the name of a variable of the environment, and not the key itself"
+            raise BadInput(file="config", field=field, value="(not shown)", rule=rule)
+        if name is not None and here and not os.environ.get(name):
+            rule = "must name a variable that is set in the environment"
+            raise BadInput(file="config", field=field, value=name, rule=rule)
 
 
 def check_resources(field: str, num_gpus: float) -> None:
@@ -153,8 +197,11 @@ def check_fingerprint(run: Run, accept_drift: str | None) -> None:
     Raises:
         BadInput: Parts of the fingerprint differ, and no reason to accept that is given.
     """
+    far = (run.config.run, run.config.teacher.model or "")
+    if accept_drift is not None or any(storage.is_remote(path) for path in far):
+        return  # what stands on `s3://` is compared when the run is opened
     before: Fingerprint = read_config(run.config.run).get("fingerprint", {})
-    if not before or accept_drift is not None:
+    if not before:
         return
     if differs := drifted(before, expected_fingerprint(run)):
         raise BadInput(
@@ -181,7 +228,8 @@ def expected_fingerprint(run: Run) -> Fingerprint:
 def _known_parts(config: SynthConfig) -> Run:
     """Return a run of the recipes that ship and the guideline sets, without any seed."""
     names = [name for name in config.recipe if name in RECIPES]
-    sets = [load_guidelines(source) for source in config.guidelines]
+    near = [source for source in config.guidelines if not storage.is_remote(source)]
+    sets = [load_set(source) for source in near]
     return Run(
         config=config,
         recipes={name: find_recipe(name) for name in names},
@@ -206,13 +254,19 @@ def _check_wheel() -> None:
         raise BadInput(file="config", field="model", value=EMBEDDED, rule=rule)
 
 
-def _check_secrets(endpoint: EndpointConfig) -> None:
-    """Check that the key is there, and that the configuration, which is kept, holds none."""
-    where = urlsplit(endpoint.base_url)
+def _check_address(field: str, url: str) -> None:
+    try:
+        where = urlsplit(url)
+    except ValueError as error:
+        rule = f"must be a URL such as https://host:9000: {error}"
+        raise BadInput(file="config", field=field, value=url, rule=rule) from error
     if where.password is not None or where.username is not None:
-        rule = "must hold no user or password: name the key's variable in api_key_env"
-        raise BadInput(file="config", field="endpoint.base_url", value=where.hostname, rule=rule)
-    name = endpoint.api_key_env
-    if name is not None and not os.environ.get(name):
-        rule = "must name a variable that is set in the environment"
-        raise BadInput(file="config", field="endpoint.api_key_env", value=name, rule=rule)
+        rule = "must hold no user or password: they come from the environment"
+        raise BadInput(file="config", field=field, value=where.hostname, rule=rule)
+
+
+def _check_uri(field: str, uri: str) -> None:
+    try:
+        storage.check_path(uri)
+    except BadInput as error:
+        raise BadInput(file="config", field=field, value=uri, rule=error.rule) from error

@@ -2,13 +2,18 @@
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
 
+from synth import storage
+from synth.config import StorageConfig
 from synth.run import in_ray_job
 
 log = logging.getLogger(__name__)
@@ -30,10 +35,27 @@ def join_ray() -> None:
     """
     if ray.is_initialized():
         return
-    if in_ray_job():
-        ray.init(address="auto", log_to_driver=False)
-    else:
-        _start_local()
+    with _keeping_sigterm():
+        if in_ray_job():
+            ray.init(address="auto", log_to_driver=False)
+        else:
+            _start_local()
+
+
+@contextmanager
+def _keeping_sigterm() -> Iterator[None]:
+    """Give a request to terminate back to whom it went before.
+
+    Ray takes it when a driver joins, and would leave in the middle of a lease.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's, and Ray leaves them alone
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _start_local() -> None:
@@ -55,15 +77,17 @@ def ray_map(function: Callable[[T], R], arguments: Iterable[T]) -> Iterator[R]:
     # On a cluster of our own a task takes what a real core counts for, not a logical one.
     num_cpus = 1 if in_ray_job() else max(1, LOCAL_CPUS // (os.cpu_count() or 1))
     remote: Any = ray.remote(_apply).options(num_cpus=num_cpus)
+    section = storage.settings()
     pending: list[ray.ObjectRef] = []
     for argument in arguments:
-        pending.append(remote.remote(function, argument))
+        pending.append(remote.remote(section, function, argument))
         if len(pending) >= MAX_TASKS:
             yield ray.get(pending.pop(0))
     while pending:
         yield ray.get(pending.pop(0))
 
 
-def _apply(function: Callable[[T], R], argument: T) -> R:
+def _apply(section: StorageConfig, function: Callable[[T], R], argument: T) -> R:
     """Call `function` in a task; Ray makes tasks of plain functions only, not of partials."""
+    storage.use(section)
     return function(argument)

@@ -12,6 +12,10 @@ from synth.chat import Ability
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+# What a folder of a run may be named after: it can not lead out of the run.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+Name = Annotated[str, Field(pattern=NAME)]
+Labels = dict[str, str]
 
 
 class Strict(BaseModel):
@@ -49,10 +53,19 @@ class SeedsConfig(Strict):
 
 
 class Replicas(Strict):
-    """How many engines a pool may have."""
+    """How many engines a pool may have.
+
+    Attributes:
+        min: As many are always there.
+        max: As many are there while enough calls run or wait.
+        upscale_delay_s: Calls must ask for another engine for so long before it is started.
+        downscale_delay_s: An engine must be spare for so long before it is ended.
+    """
 
     min: Annotated[int, Field(ge=0)] = 1
     max: Positive = 1
+    upscale_delay_s: Seconds = 10
+    downscale_delay_s: Seconds = 120
 
     @model_validator(mode="after")
     def _ordered(self) -> "Replicas":
@@ -62,10 +75,16 @@ class Replicas(Strict):
 
 
 class Resources(Strict):
-    """What one replica takes from the cluster; a share of a GPU may be a fraction."""
+    """What one replica takes from the cluster; a share of a GPU may be a fraction.
+
+    Attributes:
+        labels: Of the nodes it may run on, as Ray selects them: `{group: engines}`, or
+            `{group: "!stable"}` for all but one.
+    """
 
     num_gpus: Annotated[float, Field(ge=0)] = 0
     num_cpus: Annotated[float, Field(ge=0)] = 1
+    labels: Labels = {}
 
 
 class EndpointConfig(Strict):
@@ -75,15 +94,28 @@ class EndpointConfig(Strict):
         base_url: Up to and including `/v1`.
         model: The served name.
         api_key_env: Name of the environment variable that holds the key.
-        can: Abilities the server has beyond plain chat.
-        max_concurrency: Calls in flight at most.
+        served_as: What the server calls the model in its answers, where that is another name.
+        can: Abilities the server has beyond plain chat; each is tried before the first row.
+        max_concurrency: Calls in flight at most, over all workers. The server's own room is found.
+        price_per_million_input_tokens: For `status` and `plan`, in any currency.
+        price_per_million_output_tokens: In the same.
     """
 
     base_url: str
     model: str
     api_key_env: str | None = None
+    served_as: str | None = None
     can: frozenset[Ability] = frozenset()
     max_concurrency: Positive = 64
+    price_per_million_input_tokens: Annotated[float, Field(ge=0)] | None = None
+    price_per_million_output_tokens: Annotated[float, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _both_prices(self) -> "EndpointConfig":
+        prices = (self.price_per_million_input_tokens, self.price_per_million_output_tokens)
+        if prices.count(None) == 1:
+            raise ValueError("give both prices, of input and of output tokens, or none")
+        return self
 
 
 class ModelConfig(Strict):
@@ -143,22 +175,45 @@ class Limits(Strict):
         stall_s: An engine with calls in flight and no token for so long is killed.
         pool_deadline_s: A pool that has answered nothing for so long ends the run.
         start_timeout_s: A pool must have its first replica within this.
-        drain_s: What stopping may take.
+        drain_s: What closing the open leases may take when the run is told to stop.
         format_retries: Further calls an item may spend on a format failure.
         allow_failed: Share of failed rows above which a finished run exits 3.
         workers: Recipe worker processes; None takes one for every 256 calls that the pools may
-            have open; 0 runs the recipes in the driver's own process, without Ray, which
-            endpoints and scripted chats allow.
+            have open; 0 runs the recipes in the driver's own process,
+            without Ray, which endpoints and scripted chats allow.
+        worker_labels: Of the nodes that workers may run on, see `Resources`: nodes that stay.
     """
 
     call_timeout_s: Seconds = 600
     stall_s: Seconds = 60
     pool_deadline_s: Seconds = 600
     start_timeout_s: Seconds = 900
-    drain_s: Seconds = 12
+    drain_s: Seconds = 30
     format_retries: Annotated[int, Field(ge=0)] = 1
     allow_failed: Share = 0.01
     workers: Annotated[int, Field(ge=0)] | None = None
+    worker_labels: Labels = {}
+
+
+class StorageConfig(Strict):
+    """How `s3://` is reached, where the environment of AWS's own tools does not say it.
+
+    Credentials never stand here: they come from the environment, a profile or the machine's role.
+
+    Attributes:
+        endpoint_url: Of a store other than AWS's, such as MinIO, Ceph or R2; where None, what
+            `AWS_ENDPOINT_URL_S3` says.
+        region: Where None, what `AWS_DEFAULT_REGION` or the profile says.
+        addressing_style: Whether the bucket stands in a URL's path or in its host name.
+        timeout_s: A request that hears nothing for so long is given up, and sent again.
+        deadline_s: An operation that has not succeeded for so long ends the run.
+    """
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    timeout_s: Seconds = 30
+    deadline_s: Seconds = 300
 
 
 class SynthConfig(Strict):
@@ -178,6 +233,7 @@ class SynthConfig(Strict):
     sampling: SamplingConfig = SamplingConfig()
     curate: CurateConfig = CurateConfig()
     limits: Limits = Limits()
+    storage: StorageConfig = StorageConfig()
 
     @model_validator(mode="before")
     @classmethod

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from synth.plan import Lease
-from synth.runner import LeaseEnd, Snapshot
+from synth.runner import LeaseEnd
+from synth.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -183,8 +184,9 @@ class Drive:
                 if snapshot.oldest_age_s > SLOW_ROW_S and silent_s > SLOW_ROW_S:
                     named_at[index] = now
                     log.warning(
-                        "row %s is %.0f s old and waits for %s",
+                        "row %s is stuck at step %d: %.0f s old, waits for %s",
                         snapshot.oldest_row,
+                        snapshot.oldest_step,
                         snapshot.oldest_age_s,
                         snapshot.oldest_waits_for,
                     )

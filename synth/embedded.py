@@ -9,17 +9,14 @@ vendor where a conversation has none; ours does not: no system prompt is ever ad
 nobody wrote, neither in training nor in evaluation.
 """
 
-import fcntl
 import hashlib
 import importlib.util
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from synth.cache import cache_root, make_once
 from synth.digest import digest
 from synth.errors import BadInput
 
@@ -41,26 +38,12 @@ EMBEDDED_DIGEST = digest(GGUF_SHA256, CHATML)
 def embedded_model_folder() -> Path:
     """Return the folder of the embedded model, making it on a machine's first use.
 
-    Making it takes about 20 s and imports torch. Processes that ask at once wait for the one
-    that makes it; one that is killed half-way leaves nothing behind that counts.
+    Making it takes about 20 s and imports torch; see `make_once`.
 
     Raises:
         BadInput: The wheel is not installed, or its file is another one.
     """
-    folder = cache_root() / EMBEDDED_DIGEST[:12]
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_suffix(".lock")):
-        if not folder.is_dir():
-            _make(folder)
-    return folder
-
-
-def cache_root() -> Path:
-    """Return our folder within the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "guideweave"
+    return make_once(cache_root() / EMBEDDED_DIGEST[:12], _make)
 
 
 def gguf_file() -> Path:
@@ -102,25 +85,9 @@ def convert(gguf: Path, folder: Path) -> None:
 
 
 def _make(folder: Path) -> None:
-    """Build beside `folder`, make it durable, then give it its name. The lock is held."""
     gguf = gguf_file()
-    prefix = f".{folder.name}."
-    for leftover in folder.parent.glob(f"{prefix}*"):
-        shutil.rmtree(leftover)
-    building = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     with _quiet_progress():
-        convert(gguf, building)
-    for path in (*building.iterdir(), building):
-        _sync(path)
-    building.rename(folder)
-    _sync(folder.parent)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+        convert(gguf, folder)
 
 
 @contextmanager
@@ -135,14 +102,6 @@ def _quiet_progress() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _unusable(rule: str) -> BadInput:

@@ -21,6 +21,7 @@ __all__ = [
     "Poison",
     "PoolDown",
     "PoolFault",
+    "Refused",
     "RowFault",
     "RunFault",
     "Unparsed",
@@ -81,6 +82,22 @@ class Poison(RowFault):
 
 class RunFault(GuideweaveError):
     """The run can not go on; what is unfinished stays owed."""
+
+
+class Refused(RunFault):
+    """A server takes no call as the configuration makes it: its key, its model, its address.
+
+    Args:
+        message: What the server said.
+        field: What is to be mended, a field of `EndpointConfig`.
+    """
+
+    def __init__(self, message: str, field: str = "base_url") -> None:
+        super().__init__(message, field)
+        self.field = field
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class PoolDown(RunFault):

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from statistics import fmean
 
-from synth.ledger import owed, read_traces
+from synth.ledger import finished, owed, read_counts, read_traces
 from synth.plan import lease_rows
 from synth.rounds import Accepted, due_items
 from synth.run import Run
+from synth.usage import cost, read_usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,11 @@ class Estimate:
         budget: Rows that a quota may take in all; None without one.
         leases: Files they will stand in.
         full_tokens: New tokens, if every row used its whole `max_tokens` once.
-        expected_tokens: New tokens at the mean of the rows made so far; None before the first.
+        expected_tokens: New tokens at the mean of the rows made so far; None before the first,
+            and where no server counts.
+        expected_cost: What the rows will cost at the mean of those made so far, in the currency
+            of the endpoints' prices; None without prices, before the first row, and where calls
+            were not counted.
         has_later_steps: A recipe has steps whose rows follow from traces that are not there yet.
     """
 
@@ -27,6 +32,7 @@ class Estimate:
     leases: int
     full_tokens: int
     expected_tokens: int | None
+    expected_cost: float | None
     has_later_steps: bool
 
     @property
@@ -46,20 +52,30 @@ def estimate(run: Run, accepted: Accepted) -> Estimate:
         run: The run.
         accepted: Counts accepted traces, for a quota.
     """
-    fresh = len(due_items(run, accepted))
+    fresh = sum(1 for _ in due_items(run, accepted))
     waiting = owed(run.workspace)
     rows = fresh + sum(lease.num_rows for lease in waiting)
-    mean = _mean_tokens(run)
+    mean, mean_cost = _mean_tokens(run), _mean_cost(run)
     return Estimate(
         rows=rows,
         budget=None if run.config.accepted is None else run.config.accepted.budget,
         leases=len(waiting) + -(-fresh // lease_rows(fresh)),
         full_tokens=rows * run.config.sampling.max_tokens,
         expected_tokens=None if mean is None else round(rows * mean),
+        expected_cost=None if mean_cost is None else rows * mean_cost,
         has_later_steps=any(len(recipe.steps) > 1 for recipe in run.recipes.values()),
     )
 
 
 def _mean_tokens(run: Run) -> float | None:
     table = read_traces(run.workspace, columns=["output_tokens"])
-    return fmean(table["output_tokens"].to_pylist()) if len(table) else None
+    counted = table["output_tokens"].drop_null().to_pylist()
+    return fmean(counted) if counted else None
+
+
+def _mean_cost(run: Run) -> float | None:
+    counts = [read_counts(run.workspace, name) for name in finished(run.workspace)]
+    usage = read_usage(one.usage for one in counts)
+    spent = cost(usage, run.config.model_dump(mode="json"))
+    rows = sum(one.rows for one in counts)
+    return spent.total / rows if spent and spent.total is not None and rows else None

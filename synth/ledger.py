@@ -1,13 +1,15 @@
 """The state of a workspace, read from its files alone.
 
 A lease is done if and only if its file exists; the state of an item is its highest try.
-Every reader of traces goes through `read_traces`, which applies the latter.
+Every reader of traces goes through `read_traces`, or `stream_traces` where they are many; both
+apply the latter.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +32,7 @@ class LeaseCounts:
         retried: Rows that are a second or later try.
         output_tokens: Tokens its calls made.
         calls: Calls made.
+        usage: The same tokens by role, as `synth.usage.Usage` has them.
         seconds: From its first row's start to its publication.
     """
 
@@ -38,6 +41,7 @@ class LeaseCounts:
     retried: int = 0
     output_tokens: int = 0
     calls: int = 0
+    usage: dict[str, dict[str, int]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -81,15 +85,15 @@ def publish_lease(workspace: str, name: str, table: pa.Table, counts: LeaseCount
 def read_counts(workspace: str, name: str) -> LeaseCounts:
     """Return the counts in a lease file's footer."""
     with storage.open_input(lease_path(workspace, name)) as source:
-        metadata = pq.read_schema(source).metadata
+        metadata = pq.ParquetFile(source).metadata.metadata
     return LeaseCounts(**json.loads(metadata[FOOTER]))
 
 
 def tally(workspace: str, names: Iterable[str]) -> Counter[str]:
     """Return rows by outcome over the footers of `names` (every try counted)."""
     outcomes: Counter[str] = Counter()
-    for name in names:
-        for key, rows in read_counts(workspace, name).by.items():
+    for counts in storage.in_parallel(workspace, partial(read_counts, workspace), names):
+        for key, rows in counts.by.items():
             outcomes[key.rsplit("/", 1)[1]] += rows
     return outcomes
 
@@ -108,24 +112,59 @@ def read_traces(
     """
     wanted = list(columns) if columns is not None else TRACES.names
     needed = list(dict.fromkeys([*wanted, "item_id", "try", "recipe"]))
-    tables = []
-    for name in finished(workspace):
-        with storage.open_input(lease_path(workspace, name)) as source:
-            tables.append(pq.read_table(source, columns=needed).replace_schema_metadata(None))
+    read = partial(_read_lease, workspace, columns=needed)
+    tables = list(storage.in_parallel(workspace, read, finished(workspace)))
     schema = pa.schema([TRACES.field(name) for name in needed])
     table = pa.concat_tables(tables) if tables else schema.empty_table()
     if recipes is not None:
         table = table.filter(pc.field("recipe").isin(list(recipes)))
-    return _highest_try(table).select(wanted)
+    return _of_highest_try(table, _highest([table])).select(wanted)
 
 
-def _highest_try(table: pa.Table) -> pa.Table:
-    if not any(table["try"].to_numpy()):
+def stream_traces(
+    workspace: str, leases: Sequence[str], columns: Sequence[str]
+) -> Iterator[tuple[str, pa.Table]]:
+    """Yield each of `leases` with those of its traces that are their item's highest try.
+
+    A lease at a time is in memory, and the identifiers of items that were tried again.
+
+    Args:
+        workspace: Folder that holds `traces/`.
+        leases: Finished ones: tries are compared among them.
+        columns: Of `TRACES`.
+    """
+    counts = storage.in_parallel(workspace, partial(read_counts, workspace), leases)
+    retried = [name for name, one in zip(leases, counts, strict=True) if one.retried]
+    again = partial(_read_lease, workspace, columns=["item_id", "try"])
+    highest = _highest(storage.in_parallel(workspace, again, retried))
+    needed = list(dict.fromkeys([*columns, "item_id", "try"]))
+    read = partial(_read_lease, workspace, columns=needed)
+    tables = storage.in_parallel(workspace, read, leases)
+    for name, table in zip(leases, tables, strict=True):
+        yield name, _of_highest_try(table, highest).select(list(columns))
+
+
+def _read_lease(workspace: str, name: str, columns: Sequence[str]) -> pa.Table:
+    with storage.open_input(lease_path(workspace, name)) as source:
+        return pq.ParquetFile(source).read(list(columns)).replace_schema_metadata(None)
+
+
+def _highest(tables: Iterable[pa.Table]) -> Mapping[str, int]:
+    """Return the highest try of each item that has more than its first one."""
+    highest: dict[str, int] = {}
+    for table in tables:
+        later = table.filter(pc.field("try") > 0)
+        tries = zip(later["item_id"].to_pylist(), later["try"].to_pylist(), strict=True)
+        for item_id, attempt in tries:
+            highest[item_id] = max(attempt, highest.get(item_id, 0))
+    return highest
+
+
+def _of_highest_try(table: pa.Table, highest: Mapping[str, int]) -> pa.Table:
+    if not highest:
         return table
-    best = table.group_by("item_id").aggregate([("try", "max")])
-    highest = dict(zip(*best.select(["item_id", "try_max"]).to_pydict().values(), strict=True))
-    items, attempts = table["item_id"].to_pylist(), table["try"].to_pylist()
-    keep = [highest[item] == attempt for item, attempt in zip(items, attempts, strict=True)]
+    tries = zip(table["item_id"].to_pylist(), table["try"].to_pylist(), strict=True)
+    keep = [highest.get(item_id, attempt) == attempt for item_id, attempt in tries]
     return table.filter(pa.array(keep, pa.bool_()))
 
 
@@ -134,12 +173,19 @@ def again(workspace: str, outcomes: Iterable[Outcome]) -> list[Item]:
 
     An item whose next try is planned already is left out.
     """
-    table = read_traces(workspace, columns=["item_id", "try", "outcome"])
-    table = table.filter(pc.field("outcome").isin([str(outcome) for outcome in outcomes]))
-    if len(table) == 0:
+    wanted = {str(outcome) for outcome in outcomes}
+    tries: dict[str, int] = {}
+    names = finished(workspace)
+    counts = storage.in_parallel(workspace, partial(read_counts, workspace), names)
+    for name, one in zip(names, counts, strict=True):
+        if wanted.intersection(key.rsplit("/", 1)[1] for key in one.by):
+            table = _read_lease(workspace, name, ["item_id", "try", "outcome"])
+            table = table.filter(pc.field("outcome").isin(sorted(wanted)))
+            for row in table.to_pylist():
+                tries[row["item_id"]] = max(row["try"], tries.get(row["item_id"], 0))
+    if not tries:
         return []
-    highest = planned_tries(workspace)
-    tries = dict(zip(table["item_id"].to_pylist(), table["try"].to_pylist(), strict=True))
+    highest = planned_tries(workspace, set(tries))
     due = {item_id for item_id, attempt in tries.items() if highest[item_id] == attempt}
     rounds = num_rounds(workspace)
     return [

@@ -1,18 +1,27 @@
-"""What stands between a step and a chat: admission, patience with pools, and accounting."""
+"""What stands between a step and a chat: patience with pools, and accounting."""
 
 import asyncio
-import contextlib
-import heapq
-import itertools
+import math
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from synth.admission import Gate
 from synth.chat import Ability, Chat, Message, Reply, Sampling
-from synth.errors import CapacityFault, EngineDied, GuideweaveError, Poison, PoolDown, PoolFault
+from synth.errors import (
+    CapacityFault,
+    EngineDied,
+    GuideweaveError,
+    Poison,
+    PoolDown,
+    PoolFault,
+    RowFault,
+)
+from synth.usage import Usage
 
 SUSPECT_DEATHS = 2  # engine deaths in flight that make a row a suspect
+OWN_FAULTS = 3  # of one call, and as long as `pool_deadline_s`, while others are answered
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 
 
@@ -20,100 +29,83 @@ class Suspect(GuideweaveError):
     """The row was in flight at two engine deaths: it waits, to run alone."""
 
 
-class Gate:
-    """Admits a bounded number of calls, those of rows nearest their end first."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.open_calls = limit, 0
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
-
-    @property
-    def queued(self) -> int:
-        """Calls that wait for admission."""
-        return len(self._waiting)
-
-    @contextlib.asynccontextmanager
-    async def slot(self, calls_done: int) -> AsyncIterator[None]:
-        """Hold one of the slots; rows that have made more calls go first."""
-        if self.open_calls >= self.limit:
-            await self._wait(calls_done)
-        else:
-            self.open_calls += 1
-        try:
-            yield
-        finally:
-            self._release()
-
-    async def _wait(self, calls_done: int) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        entry = (-calls_done, next(self._order), turn)
-        heapq.heappush(self._waiting, entry)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._release()  # the slot was handed over just as this row was cancelled
-            raise
-
-    def _release(self) -> None:
-        while self._waiting:
-            _, _, turn = heapq.heappop(self._waiting)
-            if not turn.done():
-                turn.set_result(None)  # the slot passes on; `open_calls` stays
-                return
-        self.open_calls -= 1
-
-
 @dataclass(slots=True)
 class PoolHealth:
-    """When a pool last answered, as one worker saw it.
+    """How a pool does, as one worker sees it.
 
     Attributes:
         deadline_s: Without an answer for so long, while a call waits, the pool is down.
-        answered_at: Monotonic time of the last answer, or of the first call that waited.
+        answered_at: Time of the last answer, on the loop's clock.
+        prompt_tokens: Tokens it has read for this worker.
+        output_tokens: Tokens it has made.
     """
 
     deadline_s: float
-    answered_at: float | None = None
+    answered_at: float = -math.inf
     last_fault: str = ""
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    # The start of an unanswered call; None while all is well.
+    _silent_since: float | None = field(default=None, init=False)
 
-    def waited(self, role: str, fault: PoolFault) -> None:
-        """Note a fault.
+    def answered(self, reply: Reply) -> None:
+        """Note an answer."""
+        self.answered_at = _now()
+        self._silent_since = None
+        self.prompt_tokens += reply.prompt_tokens
+        self.output_tokens += reply.output_tokens
+
+    def failed(self, role: str, fault: PoolFault, began_at: float) -> None:
+        """Note a fault of a call that began at `began_at`.
 
         Raises:
             PoolDown: Nothing was answered within the deadline.
         """
         self.last_fault = f"{type(fault).__name__}: {fault}"
-        now = time.monotonic()
-        if self.answered_at is None:
-            self.answered_at = now
-        if now - self.answered_at > self.deadline_s:
+        if self._silent_since is None:
+            # A pool that nobody called for a while was not silent.
+            self._silent_since = max(self.answered_at, began_at)
+        self.check(role)
+
+    def check(self, role: str) -> None:
+        """Look at the time.
+
+        Raises:
+            PoolDown: Nothing was answered within the deadline.
+        """
+        if self.patience_left_s <= 0:
             raise PoolDown(
                 f"the {role} pool has answered nothing for {self.deadline_s:.0f} s; "
                 f"its last fault: {self.last_fault}"
             )
+
+    @property
+    def patience_left_s(self) -> float:
+        """Seconds until the pool counts as down, if it does not answer."""
+        since = _now() if self._silent_since is None else self._silent_since
+        return since + self.deadline_s - _now()
 
 
 @dataclass(slots=True)
 class Meter:
     """The account of one try of an item."""
 
+    step: int = 0
     alone: bool = False
     started_at: float = field(default_factory=time.monotonic)
     calls: int = 0
-    prompt_tokens: int = 0
     output_tokens: int = 0
     engine_deaths: int = 0
     last_raw: str = ""
     waiting_for: str = "its first call"
+    usage: dict[str, Usage] = field(default_factory=dict)
 
-    def book(self, reply: Reply) -> None:
+    def book(self, role: str, reply: Reply) -> None:
         """Add an answered call."""
         self.calls += 1
-        self.prompt_tokens += reply.prompt_tokens
         self.output_tokens += reply.output_tokens
         self.last_raw = reply.text
+        self.usage.setdefault(role, Usage()).add(reply)
 
     def engine_died(self, fault: EngineDied) -> None:
         """Count an engine's death while this row was in flight.
@@ -146,35 +138,88 @@ class MeteredChat:
         return self.chat.can
 
     async def __call__(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
-        """Complete `messages`; see `Chat`."""
-        self.meter.waiting_for = f"a slot of the {self.role} pool"
-        async with self.gate.slot(self.meter.calls):
-            self.meter.waiting_for = f"the {self.role} pool"
-            reply = await self._patiently(messages, sampling)
-        self.meter.book(reply)
-        self.meter.waiting_for = "its next call"
-        return reply
+        """Complete `messages`; see `Chat`.
 
-    async def _patiently(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
-        for attempt in itertools.count():
+        Raises:
+            PoolDown: The pool has answered nothing for too long.
+            RowFault: This call has found only faults for as long, while others were answered.
+        """
+        faults = _Faults(self.role, self.health, _now())
+        ticket = self.gate.ticket(self.meter.calls)
+        while True:
+            self.meter.waiting_for = f"a slot of the {self.role} pool"
+            try:
+                async with self.gate.slot(ticket):
+                    self.meter.waiting_for = f"the {self.role} pool"
+                    reply = await self._patiently(messages, sampling, faults)
+            except CapacityFault as fault:
+                self.meter.waiting_for = f"the {self.role} pool, which is full"
+                await self._rest(fault, faults)
+            else:
+                self.meter.book(self.role, reply)
+                self.meter.waiting_for = "its next call"
+                return reply
+
+    async def _patiently(
+        self, messages: Sequence[Message], sampling: Sampling, faults: "_Faults"
+    ) -> Reply:
+        """Call until there is an answer or no room. The slot is kept: a sick pool gets no more."""
+        while True:
             try:
                 reply = await self.chat(messages, sampling)
+            except CapacityFault:
+                raise
             except PoolFault as fault:
                 if isinstance(fault, EngineDied):
                     self.meter.engine_died(fault)
-                self.health.waited(self.role, fault)
-                await asyncio.sleep(_pause_s(attempt, fault))
+                faults.note(fault)
+                await asyncio.sleep(faults.wait_s())
             else:
-                self.health.answered_at = time.monotonic()
+                self.health.answered(reply)
                 return reply
-        raise AssertionError("itertools.count ends never")
+
+    async def _rest(self, fault: CapacityFault, faults: "_Faults") -> None:
+        """Wait until the pool may be called again, without a slot."""
+        self.health.failed(self.role, fault, faults.began_at)
+        with self.gate.resting():
+            while (left_s := self.gate.pause_left_s) > 0:
+                await asyncio.sleep(min(left_s, self.health.patience_left_s))
+                self.health.check(self.role)
 
 
-def _pause_s(attempt: int, fault: PoolFault) -> float:
-    if isinstance(fault, CapacityFault) and fault.retry_after_s is not None:
-        return fault.retry_after_s
-    ceiling = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(attempt, 10))
-    return ceiling * random.uniform(0.5, 1.0)
+@dataclass(slots=True)
+class _Faults:
+    """The faults one call has met so far."""
+
+    role: str
+    health: PoolHealth
+    began_at: float
+    met: int = 0
+
+    def note(self, fault: PoolFault) -> None:
+        """Count a fault that is not for want of room.
+
+        Raises:
+            PoolDown: The pool has answered nothing for too long.
+            RowFault: It has answered others, but never this call: the fault is the row's.
+        """
+        self.met += 1
+        self.health.failed(self.role, fault, self.began_at)
+        waited_s = _now() - self.began_at
+        if self.met >= OWN_FAULTS and waited_s >= self.health.deadline_s:
+            raise RowFault(
+                f"the {self.role} pool failed this call {self.met} times within "
+                f"{waited_s:.0f} s, and answered others: {fault}"
+            )
+
+    def wait_s(self) -> float:
+        """Return how long to wait before the call goes again."""
+        ceiling = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self.met - 1, 10))
+        return ceiling * random.uniform(0.5, 1.0)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class MeteredModels:

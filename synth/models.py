@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
+from synth import storage
 from synth.config import EndpointConfig, ModelConfig
 from synth.digest import digest, digest_bytes
 from synth.embedded import EMBEDDED_DIGEST, embedded_model_folder
@@ -19,6 +21,14 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
+class Readable(Protocol):
+    """An open file, local or remote."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes, all where `size` is negative."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelIdentity:
     """What a model is, as far as it can be told without loading it.
@@ -27,7 +37,8 @@ class ModelIdentity:
         name: For people: `embedded`, a hub name, a folder's name, `host/served-name`.
         digest: Equal for equal models.
         verifiable: False where the model behind the name may change unseen.
-        path: What is loaded: a folder or a hub name; empty for an endpoint or a script.
+        path: What is loaded: a folder, local or on `s3://` (see `storage.local_copy`), or a hub
+            name; empty for an endpoint or a script.
         revision: Commit of a hub model, where known.
     """
 
@@ -59,6 +70,8 @@ def identify(model: ModelConfig) -> ModelIdentity:
     if name == EMBEDDED:
         folder = str(embedded_model_folder())
         return ModelIdentity(name=name, digest=EMBEDDED_DIGEST, verifiable=True, path=folder)
+    if storage.is_remote(name):
+        return _remote_folder(name)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _folder(folder)
@@ -75,18 +88,20 @@ def folder_digest(folder: Path) -> str:
     counts. Two trainings of one architecture differ in their `manifest.json`, which is small.
     """
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    return digest([[path.name, *_content(path)] for path in files])
-
-
-def _content(path: Path) -> Iterator[str | int]:
-    size = path.stat().st_size
-    yield size
-    if path.suffix == ".safetensors":
+    parts = []
+    for path in files:
         with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            yield digest_bytes(stream.read(min(length, size)))
+            parts.append([path.name, *_content(path.name, path.stat().st_size, stream)])
+    return digest(parts)
+
+
+def _content(name: str, size: int, stream: Readable) -> Iterator[str | int]:
+    yield size
+    if name.endswith(".safetensors"):
+        length = int.from_bytes(stream.read(8), "little")
+        yield digest_bytes(stream.read(min(length, size)))
     elif size < _SMALL_BYTES:
-        yield digest_bytes(path.read_bytes())
+        yield digest_bytes(stream.read())
 
 
 def _folder(folder: Path) -> ModelIdentity:
@@ -95,6 +110,21 @@ def _folder(folder: Path) -> ModelIdentity:
     path = folder.resolve()
     return ModelIdentity(
         name=path.name, digest=folder_digest(path), verifiable=True, path=str(path)
+    )
+
+
+def _remote_folder(folder: str) -> ModelIdentity:
+    """Identify a folder on `s3://`, with the digest that its files would have locally."""
+    folder = folder.rstrip("/")
+    names = storage.list_files(folder)
+    if "config.json" not in names:
+        raise _no_model(folder, "is no model folder: it has no config.json")
+    parts = []
+    for name in names:
+        with storage.open_input(storage.join(folder, name)) as stream:
+            parts.append([name, *_content(name, stream.size(), stream)])
+    return ModelIdentity(
+        name=folder.rsplit("/", 1)[-1], digest=digest(parts), verifiable=True, path=folder
     )
 
 

@@ -1,18 +1,23 @@
 """Plans: items cut into leases, published as rounds.
 
-A round is one parquet file, one row group a lease, so that a worker reads its own rows and
-nothing else. A lease's name is a digest of its `(item_id, try)` pairs.
+A round is one parquet file. A row group holds about `GROUP_ROWS` rows of one or more whole leases,
+so that a worker reads little beyond its own rows, and the footer stays small beside them. A
+lease's name is a digest of its `(item_id, try)` pairs. Nothing here holds a whole round's items.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import groupby, islice
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from synth import storage
 from synth.digest import digest
+from synth.known import Known
 from synth.records import Item, pack_context, seed_of
 
 PLAN = pa.schema(
@@ -39,15 +44,26 @@ PLAN = pa.schema(
 
 MIN_LEASE_ROWS, MAX_LEASE_ROWS = 16, 1024
 LEASES_PER_PLAN = 20_000
+GROUP_ROWS = 1024
+_FOOTERS = 16  # of rounds, kept by a process: each lease would read its round's anew
 
 
 class Lease(NamedTuple):
-    """Where a lease's rows stand: the unit one worker runs and one file holds."""
+    """Where a lease's rows stand: the unit one worker runs and one file holds.
+
+    Attributes:
+        name: Digest of its attempts.
+        round: The round's number.
+        group: The row group of the round's file.
+        num_rows: Its rows.
+        start: The first of them within the row group.
+    """
 
     name: str
     round: int
     group: int
     num_rows: int
+    start: int = 0
 
 
 def lease_rows(num_items: int) -> int:
@@ -72,15 +88,18 @@ def publish_round(
         workspace: Folder that holds `plan/` and `traces/`.
         index: Number of the round.
         items: The attempts to plan.
-        rows: Rows of a lease; chosen by `lease_rows` where None.
+        rows: Rows of a lease; chosen by `lease_rows` where None, from the number of `items`.
     """
-    items = list(items)
-    rows = rows or lease_rows(len(items))
-    metadata = {"lease_rows": str(rows), "num_items": str(len(items))}
+    if rows is None:
+        items = list(items)
+        rows = lease_rows(len(items))
+    left = iter(items)
+    group_rows = rows * max(1, GROUP_ROWS // rows)
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, PLAN.with_metadata(metadata), compression="zstd") as writer:
-        for start in range(0, len(items), rows):
-            writer.write_table(_to_table(items[start : start + rows]), row_group_size=rows)
+    schema = PLAN.with_metadata({"lease_rows": str(rows)})
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        while group := list(islice(left, group_rows)):
+            writer.write_table(_to_table(group, rows), row_group_size=group_rows)
     storage.publish(round_path(workspace, index), sink.getvalue().to_pybytes())
     return read_leases(workspace, index)
 
@@ -97,19 +116,22 @@ def num_rounds(workspace: str) -> int:
 
 def read_leases(workspace: str, index: int) -> list[Lease]:
     """Return the leases of a published round, from its `lease` column alone."""
-    with storage.open_input(round_path(workspace, index)) as source:
-        file = pq.ParquetFile(source)
-        leases = []
-        for group in range(file.num_row_groups):
-            names = file.read_row_group(group, columns=["lease"])["lease"]
-            leases.append(Lease(names[0].as_py(), index, group, len(names)))
+    leases = []
+    for group, column in enumerate(_read_groups(workspace, index, ["lease"])):
+        start = 0
+        for name, rows in groupby(column["lease"].to_pylist()):
+            num_rows = sum(1 for _ in rows)
+            leases.append(Lease(name, index, group, num_rows, start))
+            start += num_rows
     return leases
 
 
 def read_items(workspace: str, lease: Lease) -> list[Item]:
     """Return the items of one lease."""
-    with storage.open_input(round_path(workspace, lease.round)) as source:
-        table = pq.ParquetFile(source).read_row_group(lease.group)
+    path = round_path(workspace, lease.round)
+    with storage.open_input(path) as source:
+        file = pq.ParquetFile(source, metadata=_footer(path, source.size()))
+        table = file.read_row_group(lease.group).slice(lease.start, lease.num_rows)
     return [_to_item(row) for row in table.to_pylist()]
 
 
@@ -117,27 +139,58 @@ def planned_items(workspace: str, wanted: set[str]) -> Iterator[Item]:
     """Yield the planned items whose `item_id` is wanted, each once, from its first round."""
     left = set(wanted)
     for index in range(num_rounds(workspace)):
-        for lease in read_leases(workspace, index):
-            for item in read_items(workspace, lease):
+        for table in _read_groups(workspace, index, PLAN.names):
+            if not left:
+                return
+            for item in map(
+                _to_item, table.filter(pc.field("item_id").isin(sorted(left))).to_pylist()
+            ):
                 if item.item_id in left:
                     left.discard(item.item_id)
                     yield item
 
 
-def planned_tries(workspace: str) -> dict[str, int]:
-    """Return the highest planned try of every item."""
+def planned_tries(workspace: str, wanted: set[str] | None = None) -> dict[str, int]:
+    """Return the highest planned try of every item, or of those wanted."""
     tries: dict[str, int] = {}
     for index in range(num_rounds(workspace)):
-        with storage.open_input(round_path(workspace, index)) as source:
-            table = pq.read_table(source, columns=["item_id", "try"])
-        for item_id, attempt in zip(*table.to_pydict().values(), strict=True):
-            tries[item_id] = max(attempt, tries.get(item_id, 0))
+        for table in _read_groups(workspace, index, ["item_id", "try"]):
+            columns = (table[name].to_pylist() for name in ("item_id", "try"))
+            for item_id, attempt in zip(*columns, strict=True):
+                if wanted is None or item_id in wanted:
+                    tries[item_id] = max(attempt, tries.get(item_id, 0))
     return tries
 
 
-def _to_table(items: Sequence[Item]) -> pa.Table:
-    name = lease_name(items)
-    return pa.Table.from_pylist([_to_row(item, name) for item in items], schema=PLAN)
+def planned_ids(workspace: str) -> Known:
+    """Return which items are planned."""
+    return Known(
+        table["item_id"].to_pylist()
+        for index in range(num_rounds(workspace))
+        for table in _read_groups(workspace, index, ["item_id"])
+    )
+
+
+def _read_groups(workspace: str, index: int, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield columns of a round's file, a row group at a time."""
+    with storage.open_input(round_path(workspace, index)) as source:
+        file = pq.ParquetFile(source)
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, columns=list(columns))
+
+
+@lru_cache(maxsize=_FOOTERS)
+def _footer(path: str, num_bytes: int) -> pq.FileMetaData:
+    """Return a round's footer; what is published never changes."""
+    with storage.open_input(path) as source:
+        return pq.read_metadata(source)
+
+
+def _to_table(items: Sequence[Item], rows: int) -> pa.Table:
+    leases = (items[start : start + rows] for start in range(0, len(items), rows))
+    named = ((lease_name(lease), lease) for lease in leases)
+    flat = [_to_row(item, name) for name, lease in named for item in lease]
+    return pa.Table.from_pylist(flat, schema=PLAN)
 
 
 def _to_row(item: Item, lease: str) -> dict[str, object]:

@@ -11,20 +11,24 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 from synth import storage
-from synth.chat import Message, Sampling
 from synth.chat.connect import ChatSpec
 from synth.check import models_of
-from synth.config import EndpointConfig, ModelConfig, SynthConfig
-from synth.errors import BadInput, GuideweaveError
+from synth.config import EndpointConfig, ModelConfig, SeedsConfig, SynthConfig
+from synth.errors import BadInput, PoolDown
+from synth.guideline_files import load_set
 from synth.models import SCRIPTED, identify
+from synth.prove import prove_endpoints
 from synth.recipes import find_recipe
+from synth.seeds import load_seeds
 
 T = TypeVar("T")
 
 IMPORT_S, MODEL_S, TOKENIZER_S, ENDPOINT_S, STORAGE_S = 60, 300, 120, 30, 30
+PROBED_ROWS = 100
 
 _LOAD_TOKENIZER = (
     "import sys; from transformers import AutoTokenizer; "
@@ -38,8 +42,15 @@ def check_deep(config: SynthConfig) -> Iterator[str]:
     Raises:
         BadInput: Something can not work, or did not answer within its deadline.
     """
+    storage.use(config.storage)
     within(STORAGE_S, "run", config.run, lambda: _probe_storage(config.run))
     yield f"{config.run} can be written, read and removed from"
+    for source in filter(storage.is_remote, config.guidelines):
+        within(STORAGE_S, "guidelines", source, lambda source=source: load_set(source))
+        yield f"{source} is a guideline set"
+    if storage.is_remote(config.seeds.path):
+        within(STORAGE_S, "seeds.path", config.seeds.path, lambda: _probe_seeds(config.seeds))
+        yield f"{config.seeds.path} can be read"
     for name in config.recipe:
         within(IMPORT_S, "recipe", name, lambda name=name: _import(name))
     yield f"recipes {', '.join(config.recipe)} can be imported"
@@ -74,21 +85,26 @@ def within(deadline_s: float, field: str, value: str, call: Callable[[], T]) -> 
 
 
 def _probe_storage(run: str) -> None:
-    folder = storage.local_folder(run)
-    existed = folder.exists()
+    """Write, write again, read and remove, as a run would."""
+    existed = storage.is_remote(run) or Path(run).exists()
     path, told = storage.join(run, f"probe-{secrets.token_hex(4)}"), b"guideweave"
     try:
-        storage.publish(path, told)
+        created, again = storage.publish(path, told), storage.publish(path, b"another")
         same = storage.read(path) == told
         storage.remove(path)
     except OSError as error:
         rule = f"must be writable: {error.strerror}"
         raise BadInput(file="config", field="run", value=run, rule=rule) from error
     if not existed:
-        folder.rmdir()
-    if not same:
-        rule = "must give back what was written"
+        Path(run).rmdir()
+    if again or not created or not same:
+        rule = "must give back what was written, and refuse to write it twice (If-None-Match: *)"
         raise BadInput(file="config", field="run", value=run, rule=rule)
+
+
+def _probe_seeds(config: SeedsConfig) -> None:
+    """Read the first rows."""
+    load_seeds(config, max_rows=PROBED_ROWS)
 
 
 def _import(name: str) -> None:
@@ -103,14 +119,26 @@ def _import(name: str) -> None:
 
 def _probe_model(role: str, model: ModelConfig) -> str:
     if model.endpoint is not None:
-        within(ENDPOINT_S + 5, f"{role}.endpoint", model.endpoint.base_url, _caller(role, model))
-        return f"{role}: {model.endpoint.model} answers"
+        _probe_endpoint(role, model.endpoint)
+        able = ", ".join(sorted(model.endpoint.can)) or "nothing beyond plain chat"
+        return f"{role}: {model.endpoint.model} answers and can do what is said: {able}"
     if SCRIPTED in (model.model, model.backend):
         return f"{role}: scripted"
     name = str(model.model)
     identity = within(MODEL_S, f"{role}.model", name, lambda: identify(model))
+    if storage.is_remote(identity.path):
+        return f"{role}: {identity.model_id}, its files can be read"
     _load_tokenizer(role, identity.path, identity.revision or "")
     return f"{role}: {identity.model_id}, its tokenizer loads"
+
+
+def _probe_endpoint(role: str, endpoint: EndpointConfig) -> None:
+    field, value = f"{role}.endpoint", endpoint.base_url
+    try:
+        within(2 * ENDPOINT_S, field, value, _prover(role, endpoint))
+    except PoolDown as fault:
+        rule = f"must answer: {fault}"
+        raise BadInput(file="config", field=field, value=value, rule=rule) from fault
 
 
 def _load_tokenizer(role: str, path: str, revision: str) -> None:
@@ -127,18 +155,7 @@ def _load_tokenizer(role: str, path: str, revision: str) -> None:
         raise BadInput(file="config", field=f"{role}.model", value=path, rule=rule)
 
 
-def _caller(role: str, model: ModelConfig) -> Callable[[], None]:
-    def call() -> None:
-        assert model.endpoint is not None, "called for endpoints"
-        asyncio.run(_ask_endpoint(role, model.endpoint))
-
-    return call
-
-
-async def _ask_endpoint(role: str, endpoint: EndpointConfig) -> None:
-    """Ask for one token: only an answer shows that address, key and model are right."""
-    from synth.chat.endpoint import EndpointChat  # noqa: PLC0415 - aiohttp, for endpoints only
-
+def _prover(role: str, endpoint: EndpointConfig) -> Callable[[], None]:
     spec = ChatSpec(
         kind="endpoint",
         model_id=endpoint.model,
@@ -146,12 +163,4 @@ async def _ask_endpoint(role: str, endpoint: EndpointConfig) -> None:
         can=endpoint.can,
         call_timeout_s=ENDPOINT_S,
     )
-    chat = EndpointChat(spec)
-    try:
-        await chat([Message(role="user", content="Hello.")], Sampling(max_tokens=1))
-    except GuideweaveError as error:
-        rule = f"must answer: {error}"
-        value = endpoint.base_url
-        raise BadInput(file="config", field=f"{role}.endpoint", value=value, rule=rule) from error
-    finally:
-        await chat.aclose()
+    return lambda: asyncio.run(prove_endpoints({role: spec}, ENDPOINT_S))

@@ -4,14 +4,16 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from synth.ledger import LeaseCounts
 from synth.metering import Meter
 from synth.records import SCHEMA_VERSION, Item, Outcome, Trace, pack_context, row_id
+from synth.usage import total_usage
 
 Row = dict[str, Any]
+USAGE = "usage"  # of a try, on its first row, for the footer: no column of the schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +39,11 @@ def trace_rows(
     guideline_ids: Sequence[str],
 ) -> list[Row]:
     """Return one row a trace. The item's account stands on the first, so that sums stay true."""
+    counted = not any(used.uncounted for used in meter.usage.values())
+    read = sum(used.prompt_tokens for used in meter.usage.values())
     account: Row = {
-        "prompt_tokens": meter.prompt_tokens,
-        "output_tokens": meter.output_tokens,
+        "prompt_tokens": read if counted else None,
+        "output_tokens": meter.output_tokens if counted else None,
         "latency_s": time.monotonic() - meter.started_at,
         "calls": meter.calls,
     }
@@ -61,6 +65,7 @@ def trace_rows(
                 "payload": json.dumps(dict(trace.payload), ensure_ascii=False, sort_keys=True),
             }
         )
+    rows[0][USAGE] = meter.usage
     return rows
 
 
@@ -81,12 +86,14 @@ def lost_row(
 def count(rows: Sequence[Row], seconds: float) -> LeaseCounts:
     """Return the footer's counts of a lease's rows."""
     keys = ("recipe", "label", "category", "outcome")
+    usage = total_usage(row[USAGE] for row in rows if USAGE in row)
     return LeaseCounts(
         rows=len(rows),
         by=dict(Counter("/".join(str(row[key]) for key in keys) for row in rows)),
         retried=sum(row["try"] > 0 for row in rows),
-        output_tokens=sum(row["output_tokens"] for row in rows),
+        output_tokens=sum(row["output_tokens"] or 0 for row in rows),
         calls=sum(row["calls"] for row in rows),
+        usage={role: asdict(used) for role, used in usage.items()},
         seconds=round(seconds, 3),
     )
 

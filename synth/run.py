@@ -4,6 +4,7 @@ The fingerprint names what changes a row's text. A run directory belongs to one;
 refused unless the drift is accepted, with a reason that manifest and card repeat.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,15 +13,17 @@ from typing import Any
 
 import yaml
 
-from guidelines import GuidelineSet, load_guidelines
+from guidelines import GuidelineSet
 from synth import storage
 from synth.config import SynthConfig
 from synth.digest import digest, digest_bytes
 from synth.errors import BadInput
+from synth.guideline_files import load_set
 from synth.models import identify
 from synth.recipes import Recipe, find_recipe
 from synth.records import SCHEMA_VERSION, Seed
 from synth.seeds import decontaminate, load_seeds, split_seeds, take
+from synth.yamlfile import parse_yaml
 
 CONFIG_FILE = "config.yaml"
 Fingerprint = dict[str, str]
@@ -62,8 +65,10 @@ class Run:
 def load_run(config: SynthConfig) -> Run:
     """Load everything that `config` names; nothing is written.
 
-    The training seeds are decontaminated here, before anything is generated from them.
+    The training seeds are decontaminated here, before anything is generated from them. From
+    here on this process reaches `s3://` as the run does.
     """
+    storage.use(config.storage)
     found = {path: find_recipe(path) for path in config.recipe}
     if len({recipe.name for recipe in found.values()}) < len(found):
         raise BadInput(
@@ -74,7 +79,7 @@ def load_run(config: SynthConfig) -> Run:
         )
     split = split_seeds(load_seeds(config.seeds), config.seeds.eval_share)
     clean, contaminated = decontaminate(split.train, split.evaluation)
-    sets = [load_guidelines(source) for source in config.guidelines]
+    sets = [load_set(source) for source in config.guidelines]
     return Run(
         config=config,
         recipes={recipe.name: recipe for recipe in found.values()},
@@ -146,11 +151,19 @@ def drifted(before: Fingerprint, now: Fingerprint) -> list[str]:
 
 
 def read_config(run: str) -> dict[str, Any]:
-    """Return a run directory's `config.yaml`, empty where there is none yet."""
+    """Return a run directory's `config.yaml`, empty where there is none yet.
+
+    Raises:
+        BadInput: The file is there, and no run has written it.
+    """
+    path = storage.join(run, CONFIG_FILE)
     try:
-        return yaml.safe_load(storage.read(storage.join(run, CONFIG_FILE)))
+        found = parse_yaml(path, storage.read(path).decode(errors="replace"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
+    if not isinstance(found, dict):
+        raise BadInput(file=path, field="file", value=found, rule="must be a run's configuration")
+    return found
 
 
 def in_ray_job() -> bool:
@@ -158,9 +171,28 @@ def in_ray_job() -> bool:
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
+def check_seen_by_all(run: str) -> None:
+    """Check that a run's folder is no part of the folder that goes with a job.
+
+    Every node has a copy of that one, which is removed with the job.
+
+    Raises:
+        BadInput: It is.
+    """
+    if not storage.is_remote(run) and not os.path.isabs(run):
+        rule = "must be on s3://, or an absolute path to a folder that every node sees"
+        raise BadInput(file="config", field="run", value=run, rule=rule)
+
+
+def came_with_its_folder() -> bool:
+    """Say whether this process works in the copy of a folder that was submitted with its job."""
+    told = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    return "working_dir" in told.get("runtime_env", {})
+
+
 def run_digest(run: str) -> str:
     """Return the short digest that names a run's pools on a cluster."""
-    return digest(str(storage.local_folder(run).absolute()))[:10]
+    return digest(storage.absolute(run))[:10]
 
 
 def _prompt_files() -> dict[str, str]:

@@ -15,18 +15,23 @@ import pyarrow as pa
 
 from guidelines import GuidelineSet
 from synth import storage
+from synth.admission import Gate
 from synth.chat import Sampling
 from synth.chat.connect import ChatSpec, connect
-from synth.errors import Invalid, PoolDown, RowFault, Unparsed
+from synth.config import StorageConfig
+from synth.errors import Invalid, RowFault, RunFault, Unparsed
 from synth.ledger import lease_path, publish_lease
-from synth.metering import Gate, Meter, MeteredChat, MeteredModels, PoolHealth, Suspect
+from synth.metering import Meter, MeteredChat, MeteredModels, PoolHealth, Suspect
 from synth.plan import Lease, read_items
 from synth.recipes import find_recipe
 from synth.records import TRACES, Item, Outcome
 from synth.rows import Provenance, Row, count, lost_row, trace_rows
+from synth.snapshot import Snapshot, take_snapshot
 
 HELD_ROWS_PER_CALL = 16  # rows in memory for each call a worker may have open
 MIN_HELD_ROWS = 2_048
+RESERVE_SHARE = 0.25  # ours: of the calls a worker may have open, as rows that wait for one
+MIN_RESERVE = 64  # ours, but no more than all of those: a lease takes a while to come
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,7 @@ class Work:
         format_retries: Further calls an item may spend on a format failure.
         pool_deadline_s: A pool that has answered nothing for so long ends the run.
         num_workers: Workers that share the pools' calls.
+        storage: How `s3://` is reached.
     """
 
     workspace: str
@@ -57,6 +63,7 @@ class Work:
     format_retries: int = 1
     pool_deadline_s: float = 600
     num_workers: int = 1
+    storage: StorageConfig = field(default_factory=StorageConfig)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,19 +72,6 @@ class LeaseEnd:
 
     name: str
     suspects: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """A worker's live numbers, for progress and the watchdog; `outcomes` counts items."""
-
-    outcomes: dict[str, int]
-    output_tokens: int
-    calls_open: int
-    calls_queued: int
-    oldest_row: str
-    oldest_age_s: float
-    oldest_waits_for: str
 
 
 class Runner:
@@ -97,6 +91,7 @@ class Runner:
         }
         self._health = {role: PoolHealth(work.pool_deadline_s) for role in work.chats}
         self._share = max(gate.limit for gate in self._gates.values())
+        self._reserve = min(self._share, max(MIN_RESERVE, int(RESERVE_SHARE * self._share)))
         self._meters: dict[tuple[str, int], Meter] = {}
         self._held: dict[str, dict[str, list[Row]]] = {}
         self._tasks: set[asyncio.Task[str | None]] = set()
@@ -109,13 +104,13 @@ class Runner:
     async def room(self) -> None:
         """Return when this worker should be given another lease.
 
-        That is when fewer rows wait for a call than it may have calls open, and its memory
-        bound leaves room.
+        That is when so few rows wait for a call that a lease on its way could come too late, and
+        its memory bound leaves room. More would wait here while another worker has none.
         """
         bound = max(MIN_HELD_ROWS, HELD_ROWS_PER_CALL * self._share)
         while not self._leaving:
             waiting = self._arriving + sum(gate.queued for gate in self._gates.values())
-            if waiting < self._share and len(self._meters) + self._arriving < bound:
+            if waiting < self._reserve and len(self._meters) + self._arriving < bound:
                 return
             self._changed.clear()
             await self._changed.wait()
@@ -128,18 +123,18 @@ class Runner:
             alone: Run one row at a time, and blame a row for the engines it kills.
 
         Raises:
-            PoolDown: A pool has answered nothing for too long. The finished rows are kept.
+            RunFault: A pool is down, or refuses to be called. The finished rows are kept.
         """
-        if storage.exists(lease_path(self.work.workspace, lease.name)):
-            return LeaseEnd(name=lease.name)
         started = time.monotonic()
-        self._arriving += lease.num_rows
-        items = await asyncio.to_thread(read_items, self.work.workspace, lease)
+        self._arriving += lease.num_rows  # before anything is awaited: room is asked for next
+        if (items := await asyncio.to_thread(self._read_owed, lease)) is None:
+            self._arrived(lease)
+            return LeaseEnd(name=lease.name)
         rows = self._held.pop(lease.name, {})
         due = [item for item in items if item.item_id not in rows and not self._leaving]
         try:
-            suspects = await self._run_rows(due, rows, alone, lease.num_rows)
-        except PoolDown:
+            suspects = await self._run_rows(due, rows, alone, lease)
+        except RunFault:
             await asyncio.to_thread(self._publish, lease, items, rows, started)
             raise
         if suspects and not self._leaving:
@@ -163,20 +158,21 @@ class Runner:
 
     async def snapshot(self) -> Snapshot:
         """Return the live numbers."""
-        now = time.monotonic()
-        oldest = min(self._meters.items(), key=lambda entry: entry[1].started_at, default=None)
-        return Snapshot(
-            outcomes=dict(self._outcomes),
-            output_tokens=self._tokens + sum(m.output_tokens for m in self._meters.values()),
-            calls_open=sum(gate.open_calls for gate in self._gates.values()),
-            calls_queued=sum(gate.queued for gate in self._gates.values()),
-            oldest_row=oldest[0][0] if oldest else "",
-            oldest_age_s=now - oldest[1].started_at if oldest else 0.0,
-            oldest_waits_for=oldest[1].waiting_for if oldest else "",
-        )
+        return take_snapshot(self._outcomes, self._tokens, self._meters, self._gates, self._health)
+
+    def _read_owed(self, lease: Lease) -> list[Item] | None:
+        """Return the items of `lease`; None where its file is there."""
+        if storage.exists(lease_path(self.work.workspace, lease.name)):
+            return None
+        return read_items(self.work.workspace, lease)
+
+    def _arrived(self, lease: Lease) -> None:
+        """Count the rows of `lease` as waiting no more, but by what they wait for."""
+        self._arriving -= lease.num_rows
+        self._changed.set()
 
     async def _run_rows(
-        self, items: list[Item], rows: dict[str, list[Row]], alone: bool, arrived: int
+        self, items: list[Item], rows: dict[str, list[Row]], alone: bool, lease: Lease
     ) -> tuple[str, ...]:
         """Fill `rows` by item; return the items held back as suspects."""
         width = asyncio.Semaphore(1 if alone else max(1, len(items)))
@@ -192,8 +188,7 @@ class Runner:
         tasks = [asyncio.create_task(one(item)) for item in items]
         self._tasks.update(tasks)
         await asyncio.sleep(0)  # the rows have taken or queued for their first slot
-        self._arriving -= arrived
-        self._changed.set()
+        self._arrived(lease)
         try:
             await _first_fault(tasks)
         finally:
@@ -205,7 +200,7 @@ class Runner:
         return tuple(end for end in ends if end is not None)
 
     async def _row(self, item: Item, alone: bool) -> list[Row]:
-        meter = self._meters[item.key] = Meter(alone=alone)
+        meter = self._meters[item.key] = Meter(step=item.step, alone=alone)
         try:
             rows = await self._try(item, meter)
         finally:
@@ -228,7 +223,7 @@ class Runner:
             return [self._lost(item, outcome, str(fault), meter)]
         except Invalid as fault:
             return [self._lost(item, Outcome.INVALID, str(fault), meter)]
-        except (Suspect, PoolDown):
+        except (Suspect, RunFault):
             raise
         except Exception as fault:  # noqa: BLE001 - a recipe's own bug is its row's outcome
             error = f"{type(fault).__name__}: {fault}"

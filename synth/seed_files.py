@@ -9,13 +9,12 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.fs as pa_fs
-import pyarrow.parquet as pq
-from pyarrow import types
 
+from synth import storage
 from synth.errors import BadInput
-
-MAX_LINE_BYTES = 1 << 20
-_BATCH_ROWS = 1024
+from synth.seed_parquet import parquet_rows
+from synth.seed_rules import MAX_LINE_BYTES, distinct_names
+from synth.storage.paths import SCHEME
 
 
 class Row(NamedTuple):
@@ -51,7 +50,8 @@ def read_rows(path: str, columns: Collection[str]) -> Iterator[Row]:
             case ".csv":
                 yield from _csv_rows(path, stream)
             case _:
-                yield from _parquet_rows(path, stream, columns)
+                for number, cells in parquet_rows(path, stream, columns):
+                    yield Row(f"row {number}", cells)
 
 
 def size_bytes(path: str) -> int:
@@ -68,11 +68,15 @@ def _open(path: str) -> BinaryIO:
     try:
         if "://" not in path:
             return Path(path).open("rb")
+        if path.startswith(SCHEME):
+            return io.BufferedReader(cast(io.RawIOBase, storage.open_input(path)))
         filesystem, name = pa_fs.FileSystem.from_uri(path)
         # A NativeFile is a raw stream but for its declared type.
         native = cast(io.RawIOBase, filesystem.open_input_file(name))
         return io.BufferedReader(native)
-    except (OSError, pa.ArrowException) as error:
+    except BadInput:
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
         rule = "must be a readable file"
         raise BadInput(file=path, field="seeds.path", value=reason, rule=rule) from error
@@ -113,17 +117,29 @@ def _jsonl_rows(path: str, stream: BinaryIO) -> Iterator[Row]:
 
 def _csv_rows(path: str, stream: BinaryIO) -> Iterator[Row]:
     """Read CSV; a first line that begins with `#` is a comment."""
-    lines = (_without_comment(*line) for line in _lines(path, stream))
-    reader = csv.reader(lines, strict=True)
-    begins_at = 1
+    row_chars, begins_at = 0, 1
+
+    def lines() -> Iterator[str]:
+        nonlocal row_chars
+        for number, text in _lines(path, stream):
+            row_chars += len(text)
+            if row_chars > MAX_LINE_BYTES:  # quoted line feeds let a row go on for ever
+                value, rule = (
+                    f"over {MAX_LINE_BYTES} bytes",
+                    f"must be at most {MAX_LINE_BYTES} bytes",
+                )
+                raise BadInput(file=path, field=f"line {begins_at}", value=value, rule=rule)
+            yield _without_comment(number, text)
+
+    reader = csv.reader(lines(), strict=True)
     header: list[str] = []
     try:
         for cells in reader:
-            place, begins_at = f"line {begins_at}", reader.line_num + 1
+            place, begins_at, row_chars = f"line {begins_at}", reader.line_num + 1, 0
             if not cells:
                 continue
             if not header:
-                header = _distinct(path, place, cells)
+                header = distinct_names(path, place, cells)
             elif len(cells) != len(header):
                 rule = f"must have {len(header)} cells, as the header has"
                 raise BadInput(file=path, field=place, value=f"{len(cells)} cells", rule=rule)
@@ -138,59 +154,3 @@ def _csv_rows(path: str, stream: BinaryIO) -> Iterator[Row]:
 def _without_comment(number: int, text: str) -> str:
     """Empty a comment on the first line, which keeps the CSV reader's count of lines true."""
     return "\n" if number == 1 and text.startswith("#") else text
-
-
-def _parquet_rows(path: str, stream: BinaryIO, columns: Collection[str]) -> Iterator[Row]:
-    file, wanted = _open_parquet(path, stream, columns)
-    number = 1
-    try:
-        for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
-            for index in range(batch.num_rows):
-                [cells] = batch.slice(index, 1).to_pylist()
-                yield Row(f"row {number}", cells)
-                number += 1
-    except UnicodeDecodeError as error:
-        bad = error.object[error.start : error.end]
-        field = f"row {number}"
-        raise BadInput(file=path, field=field, value=bad, rule="must be UTF-8") from error
-    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
-        field = f"row {number}"
-        rule = "must be readable parquet"
-        raise BadInput(file=path, field=field, value=str(error), rule=rule) from error
-
-
-def _open_parquet(
-    path: str, stream: BinaryIO, columns: Collection[str]
-) -> tuple[pq.ParquetFile, list[str]]:
-    """Return the file and those of `columns` it has, each of a type a prompt can have."""
-    try:
-        file = pq.ParquetFile(stream)
-        schema = file.schema_arrow
-    except (OSError, pa.ArrowException) as error:
-        rule = "must be a parquet file"
-        raise BadInput(file=path, field="schema", value=str(error), rule=rule) from error
-    wanted = [name for name in _distinct(path, "schema", schema.names) if name in columns]
-    for name in wanted:
-        kind = schema.field(name).type
-        if not _is_plain(kind):
-            rule = "must be of text, of whole numbers, or of lists of {role, content}"
-            raise BadInput(file=path, field=f"column {name}", value=str(kind), rule=rule)
-    return file, wanted
-
-
-def _is_plain(kind: pa.DataType) -> bool:
-    if types.is_dictionary(kind):
-        return _is_plain(kind.value_type)
-    if types.is_list(kind) or types.is_large_list(kind):
-        return types.is_struct(kind.value_type)
-    plain = (types.is_string, types.is_large_string, types.is_integer, types.is_null)
-    return any(is_kind(kind) for is_kind in plain)
-
-
-def _distinct(path: str, place: str, names: list[str]) -> list[str]:
-    """Return column names, refusing any that stands twice."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        rule = "must name each column once"
-        raise BadInput(file=path, field=place, value=twice[0], rule=rule)
-    return names

@@ -10,7 +10,8 @@ from synth.config import SeedsConfig
 from synth.digest import digest
 from synth.errors import BadInput
 from synth.records import LABELS, Seed
-from synth.seed_files import MAX_LINE_BYTES, Row
+from synth.seed_files import Row
+from synth.seed_rules import MAX_LINE_BYTES
 
 COLUMNS = ("prompt", "messages", "id", "label", "category", "system", "pair")
 UNCATEGORIZED = "uncategorized"

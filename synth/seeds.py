@@ -14,6 +14,7 @@ from synth.neardup import contaminated
 from synth.records import LABELS, Seed
 from synth.seed_files import read_rows, size_bytes
 from synth.seed_rows import SeedRow, file_names
+from synth.storage import is_remote
 
 CHECKED_ROWS = 10_000
 CHECKED_BYTES = 50_000_000
@@ -76,9 +77,13 @@ def load_seeds(config: SeedsConfig, *, max_rows: int | None = None) -> list[Seed
 def check_seeds(config: SeedsConfig) -> None:
     """Check a file's rows before anything runs: all of them, or the first of a large file.
 
+    A file behind a URI is only looked at where it is loaded: nothing here asks a network.
+
     Raises:
         BadInput: As `load_seeds`.
     """
+    if is_remote(config.path):
+        return
     is_large = size_bytes(_location(config)) > CHECKED_BYTES
     load_seeds(config, max_rows=CHECKED_ROWS if is_large else None)
 

@@ -4,15 +4,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from synth import storage
 from synth.errors import BadInput
-from synth.ledger import LeaseCounts, finished, planned, read_counts, read_traces
-from synth.progress import read_progress
+from synth.ledger import LeaseCounts, finished, read_counts, read_traces
+from synth.plan import Lease, num_rounds, read_leases
+from synth.progress import read_accepted, read_progress
 from synth.records import Outcome
 from synth.rounds import Cell
 from synth.run import CONFIG_FILE, Run, read_config
 from synth.stage import Manifest, read_manifest
+from synth.usage import Cost, cost, read_usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +25,7 @@ class Beat:
     Attributes:
         stage: What it worked on.
         ended: Whether it was done with that.
-        age_s: Seconds since.
+        age_s: Seconds since, by the clocks of two machines; never negative.
         done: Rows it had ended.
         planned: Rows it was to end.
         tokens_per_s: Output tokens, over the whole stage so far.
@@ -48,8 +51,12 @@ class Status:
         leases_planned: Leases of all rounds.
         rows_planned: Their rows.
         outcomes: Items by the outcome of their highest try.
+        kinds: Rows of every recipe, label and category by outcome, every try counted.
+        accepted_so_far: Accepted rows of each, by a quota's last count; None without one.
         retried: Rows that were a second or later try.
-        output_tokens: Tokens that all tries made.
+        output_tokens: Tokens that all tries made, as far as they were counted.
+        uncounted: Calls whose server counted no tokens.
+        cost: What the calls cost so far, at the prices in `config.yaml`; None without prices.
         curated: Manifests by policy.
         beat: The last sign of life; None where no driver has worked here.
     """
@@ -59,8 +66,12 @@ class Status:
     leases_planned: int
     rows_planned: int
     outcomes: Mapping[str, int]
+    kinds: Mapping[Cell, Mapping[str, int]]
+    accepted_so_far: Mapping[Cell, int] | None
     retried: int
     output_tokens: int
+    uncounted: int
+    cost: Cost | None
     curated: Mapping[str, Manifest]
     beat: Beat | None
 
@@ -69,23 +80,41 @@ class Status:
         return sum(self.curated[policy]["accepted"].values())
 
     def tokens_per_accepted(self, policy: str) -> float | None:
-        """Return what an accepted row cost in output tokens; None before the first."""
+        """Return what an accepted row took in output tokens.
+
+        Returns:
+            None before the first, and where servers did not count: it is undetermined then.
+        """
         accepted = self.accepted(policy)
-        return self.output_tokens / accepted if accepted else None
+        return self.output_tokens / accepted if accepted and not self.uncounted else None
+
+    def cost_per_accepted(self, policy: str) -> float | None:
+        """Return what an accepted row cost, in the currency of the prices; None as above."""
+        accepted = self.accepted(policy)
+        if self.cost is None or self.cost.total is None or not accepted:
+            return None
+        return self.cost.total / accepted
 
 
 class Footers:
-    """Reads the footer of every finished lease, once."""
+    """Reads the plan of every round and the footer of every finished lease, once."""
 
     def __init__(self, run: str) -> None:
         self._run = run
+        self._rounds: list[list[Lease]] = []
         self._seen: dict[str, LeaseCounts] = {}
+
+    def planned(self) -> list[Lease]:
+        """Return the leases of every round that is published by now."""
+        for index in range(len(self._rounds), num_rounds(self._run)):
+            self._rounds.append(read_leases(self._run, index))
+        return [lease for leases in self._rounds for lease in leases]
 
     def read(self) -> list[LeaseCounts]:
         """Return the counts of every lease that is finished by now."""
-        for name in finished(self._run):
-            if name not in self._seen:
-                self._seen[name] = read_counts(self._run, name)
+        new = [name for name in finished(self._run) if name not in self._seen]
+        found = storage.in_parallel(self._run, partial(read_counts, self._run), new)
+        self._seen.update(zip(new, found, strict=True))
         return list(self._seen.values())
 
 
@@ -100,16 +129,22 @@ def read_status(run: str, footers: Footers | None = None) -> Status:
         BadInput: It is no run directory.
     """
     check_is_run(run)
-    counts = (footers or Footers(run)).read()
-    leases = planned(run)
+    footers = footers or Footers(run)
+    # The plan after the footers: no lease is done that was not planned.
+    counts, leases = footers.read(), footers.planned()
+    usage = read_usage(one.usage for one in counts)
     return Status(
         run=run,
         leases_done=len(counts),
         leases_planned=len(leases),
         rows_planned=sum(lease.num_rows for lease in leases),
         outcomes=_outcomes(run, counts),
+        kinds=_kinds(counts),
+        accepted_so_far=read_accepted(run),
         retried=sum(one.retried for one in counts),
         output_tokens=sum(one.output_tokens for one in counts),
+        uncounted=sum(one.uncounted for one in usage.values()),
+        cost=cost(usage, read_config(run)),
         curated=_curated(run),
         beat=_beat(run),
     )
@@ -163,6 +198,17 @@ def _outcomes(run: str, counts: list[LeaseCounts]) -> Counter[str]:
     return outcomes
 
 
+def _kinds(counts: list[LeaseCounts]) -> dict[Cell, Counter[str]]:
+    """Return rows by kind and outcome; only a category may hold a slash of its own."""
+    kinds: dict[Cell, Counter[str]] = {}
+    for one in counts:
+        for key, rows in one.by.items():
+            recipe, label, rest = key.split("/", 2)
+            category, outcome = rest.rsplit("/", 1)
+            kinds.setdefault((recipe, label, category), Counter())[outcome] += rows
+    return dict(sorted(kinds.items()))
+
+
 def _curated(run: str) -> dict[str, Manifest]:
     folder = storage.join(run, "curated")
     found = {
@@ -175,7 +221,7 @@ def _beat(run: str) -> Beat | None:
     beat = read_progress(run)
     if beat is None:
         return None
-    done, elapsed_s = sum(beat["outcomes"].values()), beat["at"] - beat["started_at"]
+    done, elapsed_s = sum(beat["outcomes"].values()), beat["elapsed_s"]
     rate = done / elapsed_s if elapsed_s > 0 else 0.0
     left = max(0, beat["rows_planned"] - done)
     return Beat(

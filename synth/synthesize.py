@@ -17,8 +17,16 @@ from synth.drive import Drive, Refill, WorkerDoor, nothing_more
 from synth.errors import BadInput
 from synth.ledger import finished, tally
 from synth.plan import Lease
-from synth.progress import Heartbeat, Report, note_seconds, refuse_second_driver
-from synth.rounds import Accepted, plan_due
+from synth.pools.layout import chat_specs, plan_pools
+from synth.progress import (
+    Heartbeat,
+    Report,
+    note_accepted,
+    note_seconds,
+    refuse_second_driver,
+)
+from synth.prove import prove_endpoints
+from synth.rounds import Accepted, Cell, plan_due
 from synth.run import Run, fingerprint, in_ray_job, open_run, run_digest
 from synth.runner import Runner, Work
 
@@ -56,6 +64,7 @@ async def synthesize(run: Run, accepted: Accepted, options: Options) -> Counter[
     refuse_second_driver(run.config.run, options.force)
     parts = fingerprint(run)
     open_run(run, parts, options.accept_drift)
+    accepted = _noted(accepted) if run.config.accepted else accepted
     leases = plan_due(run, accepted)
     if not leases:
         log.info("synthesize: complete, nothing to do")
@@ -73,6 +82,15 @@ async def synthesize(run: Run, accepted: Accepted, options: Options) -> Counter[
     return tally(run.workspace, finished(run.workspace))
 
 
+def _noted(accepted: Accepted) -> Accepted:
+    def count(run: Run) -> Counter[Cell]:
+        found = accepted(run)
+        note_accepted(run.config.run, found)
+        return found
+
+    return count
+
+
 def make_work(run: Run, chats: Mapping[str, ChatSpec], fingerprint: str) -> Work:
     """Return what the workers of `run` are told: its recipes on `chats`."""
     return Work(
@@ -86,6 +104,7 @@ def make_work(run: Run, chats: Mapping[str, ChatSpec], fingerprint: str) -> Work
         format_retries=run.config.limits.format_retries,
         pool_deadline_s=run.config.limits.pool_deadline_s,
         num_workers=num_workers(run.config, chats),
+        storage=run.config.storage,
     )
 
 
@@ -132,15 +151,21 @@ async def open_chats(
     config: SynthConfig, models: Mapping[str, ModelConfig]
 ) -> AsyncIterator[dict[str, ChatSpec]]:
     """Open the pools of `models`, and Ray below them, for as long as they are needed."""
-    # Ray comes up only here: deciding that nothing is owed never loads it.
+    digest_of_run = run_digest(config.run)
+    if config.limits.workers == 0 and not plan_pools(models, digest_of_run):
+        specs = chat_specs(models, (), config.limits)
+        await prove_endpoints(specs, config.limits.pool_deadline_s)
+        yield specs
+        return
+    # Ray comes up only here: neither a run that owes nothing nor one without pools loads it.
     from synth.cluster import join_ray  # noqa: PLC0415
-    from synth.pools import pools  # noqa: PLC0415
+    from synth.pools.lifecycle import pools  # noqa: PLC0415
 
     if config.limits.workers != 0:
         join_ray()
     logs = None if in_ray_job() else storage.local_folder(storage.join(config.run, "logs"))
-    digest_of_run = run_digest(config.run)
     async with pools(models, digest_of_run, config.limits, config.seed, logs) as chats:
+        await prove_endpoints(chats, config.limits.pool_deadline_s)
         yield chats
 
 
@@ -155,7 +180,7 @@ async def work_through(
     """Run `leases` on workers of their own, with a heartbeat beside the run."""
     beat = Heartbeat(config.run, stage, options.tell)
     drive: Drive | None = None
-    async with _workers(config, work) as workers:
+    async with _workers(config, work, stage) as workers:
         try:
             drive = Drive(
                 workers,
@@ -170,7 +195,7 @@ async def work_through(
 
 
 @asynccontextmanager
-async def _workers(config: SynthConfig, work: Work) -> AsyncIterator[list[WorkerDoor]]:
+async def _workers(config: SynthConfig, work: Work, stage: str) -> AsyncIterator[list[WorkerDoor]]:
     if config.limits.workers == 0:
         runner = Runner(work)
         try:
@@ -178,12 +203,14 @@ async def _workers(config: SynthConfig, work: Work) -> AsyncIterator[list[Worker
         finally:
             await runner.close()
         return
-    from synth.worker import start_workers, stop_workers  # noqa: PLC0415 - imports Ray
+    # It imports Ray.
+    from synth.worker import start_workers, stop_workers, until_ready  # noqa: PLC0415
 
-    workers = start_workers(work, config.limits.start_timeout_s)
+    timeout_s, labels = config.limits.start_timeout_s, config.limits.worker_labels
+    digest_of_run = run_digest(config.run)
+    workers = start_workers(work, timeout_s, run=digest_of_run, stage=stage, labels=labels)
     try:
-        for worker in workers:
-            await worker.ready()
+        await until_ready(workers, labels)
         yield list(workers)
     finally:
         stop_workers(workers)

@@ -31,7 +31,7 @@ def stop_run(run: str) -> list[str]:
     # Ray only where a cluster is asked for something.
     import ray  # noqa: PLC0415
 
-    from synth.pools import remove_pools  # noqa: PLC0415
+    from synth.pools.lifecycle import remove_pools  # noqa: PLC0415
 
     check_is_run(run)
     ray.init(address="auto", log_to_driver=False)

@@ -2,15 +2,21 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError
 
+from synth import storage
+from synth.config import Labels
 from synth.errors import RunFault
+from synth.metrics import WorkerMetrics
 from synth.plan import Lease
-from synth.runner import LeaseEnd, Runner, Snapshot, Work
+from synth.room import Demand, unless_hopeless
+from synth.runner import LeaseEnd, Runner, Work
+from synth.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +30,10 @@ RESTART_POLL_S = 0.2
 class WorkerActor:
     """One worker process."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, run: str, stage: str) -> None:
+        storage.use(work.storage)
         self._runner = Runner(work)
+        self._metrics = WorkerMetrics(run, stage)
 
     async def ready(self) -> None:
         """Return once the worker runs."""
@@ -36,15 +44,21 @@ class WorkerActor:
 
     async def run(self, lease: Lease, alone: bool) -> LeaseEnd:
         """See `Runner.run`."""
-        return await self._runner.run(lease, alone)
+        started = time.monotonic()
+        end = await self._runner.run(lease, alone)
+        if not end.suspects:
+            self._metrics.lease_ended(time.monotonic() - started)
+        return end
 
     async def drain(self) -> None:
         """See `Runner.drain`."""
         await self._runner.drain()
 
     async def snapshot(self) -> Snapshot:
-        """See `Runner.snapshot`."""
-        return await self._runner.snapshot()
+        """See `Runner.snapshot`; asked about once a second, which is when metrics are fed."""
+        found = await self._runner.snapshot()
+        self._metrics.look(found)
+        return found
 
 
 class RayWorker:
@@ -130,18 +144,58 @@ class RayWorker:
         self._restart = None
 
 
-def start_workers(work: Work, start_timeout_s: float) -> list[RayWorker]:
-    """Start `work.num_workers` worker actors on the cluster."""
+def start_workers(
+    work: Work,
+    start_timeout_s: float,
+    *,
+    run: str = "",
+    stage: str = "",
+    labels: Labels | None = None,
+) -> list[RayWorker]:
+    """Start `work.num_workers` worker actors on the cluster.
+
+    Args:
+        work: What they do.
+        start_timeout_s: Each must answer within this.
+        run: Digest of the run, for metrics.
+        stage: What they work on, for metrics.
+        labels: Of the nodes they may run on.
+    """
     actor_class = ray.remote(WorkerActor).options(
         num_cpus=WORKER_CPUS,
+        label_selector=labels or None,
         max_restarts=-1,
         max_task_retries=0,
         max_concurrency=MAX_OPEN_CALLS,
     )
     return [
-        RayWorker(actor_class.remote(work), f"worker {index}", start_timeout_s)
+        RayWorker(actor_class.remote(work, run, stage), f"worker {index}", start_timeout_s)
         for index in range(work.num_workers)
     ]
+
+
+async def until_ready(workers: Sequence[RayWorker], labels: Labels) -> None:
+    """Wait until all workers run.
+
+    Raises:
+        BadInput: The cluster can never hold them.
+        RunFault: One did not come within its deadline.
+    """
+    wanted = Demand(
+        bundle={"CPU": WORKER_CPUS},
+        labels=labels,
+        count=len(workers),
+        fields={
+            "CPU": "limits.workers",
+            "count": "limits.workers",
+            "labels": "limits.worker_labels",
+        },
+    )
+
+    async def ready() -> None:
+        await asyncio.gather(*(worker.ready() for worker in workers))
+
+    await unless_hopeless(ready(), [wanted])
 
 
 def stop_workers(workers: Sequence[RayWorker]) -> None:

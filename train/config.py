@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from synth.config import Positive, Resources, Share, Strict
+from synth.config import Name, Positive, Resources, Share, Strict
 from synth.digest import digest
 
 # Says where and how safely a training runs, not what comes out of it.
@@ -60,7 +60,7 @@ class FinetuneConfig(Strict):
             is kept in bfloat16 too); `float32` uses nothing else.
     """
 
-    arms: tuple[str, ...] | None = None
+    arms: tuple[Name, ...] | None = None
     match: Literal["seeds"] | None = "seeds"
     method: Literal["full", "lora"] = "full"
     lora: LoraConfig = LoraConfig()

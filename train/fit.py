@@ -20,7 +20,9 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 from ray.train.v2.api.result import Result
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
+from synth import storage
 from synth.errors import BadInput, RunFault
+from synth.room import LOOK_S, Watch, section_demand
 from train.config import FinetuneConfig
 from train.loop import MODEL, SUMMARY, Job, train_loop
 
@@ -35,21 +37,21 @@ CPU_ENVIRONMENT = {
 }
 
 
-def fit(job: Job, name: str, storage: Path, folder: Path) -> dict[str, Any]:
+def fit(job: Job, name: str, training: str, folder: Path) -> dict[str, Any]:
     """Train and write the model into `folder`; return what the manifest says of it.
 
     Args:
         job: The training.
-        name: Of the Ray Train run. Where `storage` has checkpoints of a run of this name, it
+        name: Of the Ray Train run. Where `training` has checkpoints of a run of this name, it
             goes on from the last: a name must tell apart all that trains differently.
-        storage: Where Ray Train keeps its runs, reachable from every node.
+        training: Where Ray Train keeps its runs, reachable from every node.
         folder: Where the model goes.
 
     Raises:
         BadInput: The rows or the model can not be trained on.
         RunFault: The workers failed more often than the config allows.
     """
-    result = _run(_trainer(job, name, storage))
+    result = _run(_trainer(job, name, training), job.config)
     if isinstance(result.return_value, BadInput):
         raise result.return_value
     if result.checkpoint is None:
@@ -59,8 +61,9 @@ def fit(job: Job, name: str, storage: Path, folder: Path) -> dict[str, Any]:
         return json.loads(Path(found, SUMMARY).read_text(encoding="utf-8"))
 
 
-def _trainer(job: Job, name: str, storage: Path) -> TorchTrainer:
+def _trainer(job: Job, name: str, training: str) -> TorchTrainer:
     config = job.config
+    path, filesystem = storage.ray_train_storage(training)
     environment = {} if config.on_gpu else CPU_ENVIRONMENT
     return TorchTrainer(
         train_loop,
@@ -68,7 +71,8 @@ def _trainer(job: Job, name: str, storage: Path) -> TorchTrainer:
         scaling_config=_scaling(config),
         run_config=RunConfig(
             name=name,
-            storage_path=str(storage),
+            storage_path=path,
+            storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=config.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             worker_runtime_env={"env_vars": {"HF_HUB_DISABLE_TELEMETRY": "1", **environment}},
@@ -82,15 +86,21 @@ def _scaling(config: FinetuneConfig) -> ScalingConfig:
     if config.on_gpu:
         resources["GPU"] = config.resources.num_gpus
     return ScalingConfig(
-        num_workers=config.workers, use_gpu=config.on_gpu, resources_per_worker=resources
+        num_workers=config.workers,
+        use_gpu=config.on_gpu,
+        resources_per_worker=resources,
+        label_selector=config.resources.labels or None,
     )
 
 
-def _run(trainer: TorchTrainer) -> Result:
+def _run(trainer: TorchTrainer, config: FinetuneConfig) -> Result:
     """Run the trainer in a thread of its own.
 
     In the main thread `fit` would install a handler that turns an interrupt into exit code 0,
     and leave it installed.
+
+    Raises:
+        BadInput: The cluster can never hold the workers.
     """
     outcome: list[Any] = []
 
@@ -102,7 +112,10 @@ def _run(trainer: TorchTrainer) -> Result:
 
     thread = threading.Thread(target=run, name="ray-train", daemon=True)
     thread.start()
-    thread.join()
+    watch = Watch([section_demand("finetune", config.resources, config.workers, "workers")])
+    while thread.is_alive():
+        thread.join(LOOK_S)
+        watch.look()
     (result,) = outcome
     if isinstance(result, TrainingFailedError):
         raise RunFault(f"training failed: {result}") from result

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ from ray.train import Checkpoint, get_checkpoint, get_context, report
 from transformers import AutoConfig, AutoTokenizer, TrainerCallback, set_seed
 from trl import SFTTrainer
 
+from synth import storage
+from synth.config import StorageConfig
 from synth.errors import BadInput
 from synth.families import family_of
 from train.config import FinetuneConfig
@@ -38,6 +40,7 @@ class Job:
         revision: Commit of a hub model.
         family: Key of the model-family table, where it can not be told from the model.
         config: How it is trained.
+        storage: How `s3://` is reached.
     """
 
     arm: str
@@ -47,6 +50,7 @@ class Job:
     revision: str | None
     family: str | None
     config: FinetuneConfig
+    storage: StorageConfig = field(default_factory=StorageConfig)
 
 
 def train_loop(settings: dict[str, Any]) -> BadInput | None:
@@ -62,9 +66,11 @@ def train_loop(settings: dict[str, Any]) -> BadInput | None:
         What is wrong with the input, if anything. It is returned, not raised, because Ray
         Train would only start workers again to meet the same.
     """
+    job: Job = settings["job"]
+    storage.use(job.storage)
     try:
         with ExitStack() as stack:
-            _train(settings["job"], stack)
+            _train(replace(job, base=storage.local_copy(job.base)), stack)
     except BadInput as error:
         return error
     return None

@@ -4,7 +4,6 @@ torch and Ray are loaded only where a training is owed.
 """
 
 import hashlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -41,7 +40,7 @@ class Plan:
     config: FinetuneConfig
     arms: tuple[str, ...]
     curated: str
-    models: Path
+    models: str
     base: ModelIdentity
     family: str | None
 
@@ -86,18 +85,19 @@ def finetune(
     for arm in plan.arms:
         manifests[arm] = stage(
             f"finetune {arm}",
-            str(plan.models / arm),
+            storage.join(plan.models, arm),
             plan.inputs,
             make=partial(_make, plan, arm),
             clean=partial(_clean, plan, arm),
         )
-        shutil.rmtree(plan.models / TRAINING / plan.run_name(arm), ignore_errors=True)
+        storage.remove_folder(storage.join(plan.models, TRAINING, plan.run_name(arm)))
     return manifests
 
 
 def _plan(config: SynthConfig, finetune: FinetuneConfig, model_path: str | None) -> Plan:
+    storage.use(config.storage)
     # Ray Train changes its workers' directory: every path has to be absolute.
-    run = storage.local_folder(config.run).absolute()
+    run = storage.absolute(config.run)
     model = config.target or config.teacher
     if model_path is not None:
         model = ModelConfig(model=model_path, family=model.family)
@@ -112,8 +112,8 @@ def _plan(config: SynthConfig, finetune: FinetuneConfig, model_path: str | None)
     return Plan(
         config=finetune,
         arms=finetune.arms or tuple(find_recipe(path).name for path in config.recipe),
-        curated=curated_folder(config.model_copy(update={"run": str(run)})),
-        models=run / "models",
+        curated=curated_folder(config.model_copy(update={"run": run})),
+        models=storage.join(run, "models"),
         base=base,
         family=model.family,
     )
@@ -136,15 +136,17 @@ def _make(plan: Plan, arm: str) -> Manifest:
         revision=plan.base.revision,
         family=plan.family,
         config=plan.config,
+        storage=storage.settings(),
     )
-    folder = plan.models / arm
-    outcome = fit(job, plan.run_name(arm), plan.models / TRAINING, folder)
+    with storage.writing(storage.join(plan.models, arm)) as folder:
+        outcome = fit(job, plan.run_name(arm), storage.join(plan.models, TRAINING), folder)
+        files = list(_describe(folder))
     return {
         "arm": arm,
         "base": {"name": plan.base.name, "digest": plan.base.digest},
         "hyper_parameters": plan.config.model_dump(mode="json"),
         **outcome,
-        "files": list(_describe(folder)),
+        "files": files,
     }
 
 
@@ -165,10 +167,11 @@ def _check_rows(plan: Plan) -> None:
 
 def _clean(plan: Plan, arm: str) -> None:
     """Remove an arm's model, and checkpoints of trainings that would now come out otherwise."""
-    shutil.rmtree(plan.models / arm, ignore_errors=True)
-    for leftover in (plan.models / TRAINING).glob(f"{arm}-*"):
-        if leftover.name != plan.run_name(arm):
-            shutil.rmtree(leftover)
+    storage.remove_folder(storage.join(plan.models, arm))
+    training = storage.join(plan.models, TRAINING)
+    for name in storage.list_folders(training):
+        if name.startswith(f"{arm}-") and name != plan.run_name(arm):
+            storage.remove_folder(storage.join(training, name))
 
 
 def _describe(folder: Path) -> Iterator[dict[str, Any]]:

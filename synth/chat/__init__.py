@@ -62,6 +62,7 @@ class Reply:
         finish_reason: `stop`, or `length` where `max_tokens` cut it.
         prompt_tokens: Tokens of the rendered prompt.
         output_tokens: New tokens.
+        counted: False where the server told no counts: those above are 0 and mean nothing.
         logprobs: One mapping a new token, token text to log-probability, or None.
     """
 
@@ -70,6 +71,7 @@ class Reply:
     finish_reason: str = "stop"
     prompt_tokens: int = 0
     output_tokens: int = 0
+    counted: bool = True
     logprobs: tuple[dict[str, float], ...] | None = None
 
 

@@ -26,6 +26,7 @@ class EngineChat:
         self._app = spec.app
         self._timeout_s = spec.call_timeout_s
         self._handle: Any = None
+        self._generate: Any = None  # its method: each look-up makes another handle
         self._opening = asyncio.Lock()
 
     async def __call__(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
@@ -39,8 +40,8 @@ class EngineChat:
         try:
             # A call waits for ever while no replica exists.
             async with asyncio.timeout(self._timeout_s + _WAY_S):
-                handle = await self._connected()
-                response = handle.generate.remote(list(messages), sampling, self._timeout_s)
+                await self._connected()
+                response = self._generate.remote(list(messages), sampling, self._timeout_s)
                 return await _or_cancel(response)
         except TimeoutError as error:
             raise PoolFault(f"{self._app}: no answer within {self._timeout_s:g} s") from error
@@ -55,6 +56,7 @@ class EngineChat:
         async with self._opening:
             if self._handle is None:
                 self._handle = await asyncio.to_thread(serve.get_app_handle, self._app)
+                self._generate = self._handle.generate
             return self._handle
 
     def _told(self, error: RayTaskError) -> Exception:

@@ -29,12 +29,12 @@ class ScriptedChat:
 
     Attributes:
         can: Abilities.
-        calls: The conversations it was asked to complete, in order.
+        num_calls: How often it was asked.
     """
 
     def __init__(self, script: Script, can: frozenset[Ability] = ABILITIES) -> None:
         self.can = can
-        self.calls: list[list[Message]] = []
+        self.num_calls = 0
         self._script = script
 
     async def __call__(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
@@ -43,7 +43,7 @@ class ScriptedChat:
         Raises:
             IndexError: A list of replies is used up.
         """
-        self.calls.append(list(messages))
+        self.num_calls += 1
         written = await self._next(messages, sampling)
         if isinstance(written, Reply):
             return written
@@ -51,9 +51,9 @@ class ScriptedChat:
 
     async def _next(self, messages: Sequence[Message], sampling: Sampling) -> Written:
         if not callable(self._script):
-            if len(self.calls) > len(self._script):
+            if self.num_calls > len(self._script):
                 raise IndexError(f"the script has no reply after its {len(self._script)}")
-            return self._script[len(self.calls) - 1]
+            return self._script[self.num_calls - 1]
         written = self._script(messages, sampling)
         if inspect.isawaitable(written):
             return await written

@@ -1,5 +1,6 @@
 """The dataset card: what a stranger needs to judge and use the shards."""
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import PurePath
@@ -8,10 +9,14 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from guidelines import GuidelineSet
+from guidelines.plain import one_line
 from synth.config import ModelConfig, SynthConfig
 from synth.curate.policy import Policy
 from synth.curate.rules import Drop
 from synth.stage import Manifest
+
+# Colons and dots, where a web address would become a link by itself.
+_MARKUP = re.compile(r"[\\|`*_\[\]~#]|:(?=//)|(?<=www)\.")
 
 MEANINGS: Mapping[Drop, str] = {
     Drop.TRUNCATED: "cut by the token limit before it was complete",
@@ -59,7 +64,7 @@ def render(
         # The page is Markdown; what could break it is escaped cell by cell.
         autoescape=False,
     )
-    environment.filters["cell"] = cell
+    environment.filters |= {"cell": cell, "code": code}
     template = environment.from_string(
         files("synth.curate").joinpath("card.md").read_text(encoding="utf-8")
     )
@@ -78,9 +83,21 @@ def render(
 
 
 def cell(value: Any) -> str:
-    """Return `value` as one cell of a Markdown table: pipes and HTML escaped, on one line."""
-    text = " ".join(str(value).split()).replace("\\", "\\\\").replace("|", "\\|")
+    """Return `value` as plain text of a Markdown table's cell, on one line.
+
+    What would be markup, HTML, an image or a link is escaped.
+    """
+    text = _MARKUP.sub(r"\\\g<0>", _line(value))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def code(value: Any) -> str:
+    """Return `value` as what stands between backticks: in there all but these is plain."""
+    return _line(value).replace("`", "'")
+
+
+def _line(value: Any) -> str:
+    return one_line(" ".join(str(value).split()))
 
 
 def _name(model: ModelConfig) -> str:

@@ -1,17 +1,20 @@
 """Policies: the curation rules as data, the one that ships or a user's own file."""
 
+import os.path
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
 from synth.config import Positive, Share, Strict
 from synth.errors import BadInput
+from synth.yamlfile import parse_yaml, read_text
 
 DEFAULT = "default"
+_NAME = re.compile(r"\w[\w .-]{0,63}")
 
 NaturalNumber = Annotated[int, Field(ge=0)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
@@ -74,7 +77,9 @@ def load_policy(source: str) -> Policy:
     Raises:
         BadInput: There is no such file, or it breaks a rule.
     """
-    shipped = yaml.safe_load(files("synth.curate").joinpath("default.yaml").read_text("utf-8"))
+    policy_name(source)
+    text = files("synth.curate").joinpath("default.yaml").read_text("utf-8")
+    shipped = parse_yaml("default.yaml", text)
     own = {} if source == DEFAULT else _read(source)
     try:
         return Policy.model_validate({**shipped, **own})
@@ -85,19 +90,23 @@ def load_policy(source: str) -> Policy:
 
 
 def policy_name(source: str) -> str:
-    """Return the name of the folder that a policy's output goes to: the file's stem."""
-    return Path(source).stem
+    """Return the name of the folder that a policy's output goes to: the file's stem.
+
+    Raises:
+        BadInput: The stem could lead elsewhere, or is no plain name.
+    """
+    name = Path(source).stem
+    if _NAME.fullmatch(name) is None:
+        rule = "must be a file named in up to 64 letters, digits, spaces, `.`, `_` and `-`"
+        raise BadInput(file="config", field="curate.policy", value=source, rule=rule)
+    return name
 
 
 def _read(source: str) -> Mapping[str, Any]:
-    try:
-        fields = yaml.safe_load(Path(source).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    if not os.path.isfile(source):
         rule = f"must be {DEFAULT}, or a readable YAML file"
-        raise BadInput(file="config", field="curate.policy", value=source, rule=rule) from error
-    except yaml.YAMLError as error:
-        rule = f"must be YAML: {error}"
-        raise BadInput(file=source, field="policy", value=source, rule=rule) from error
+        raise BadInput(file="config", field="curate.policy", value=source, rule=rule)
+    fields = parse_yaml(source, read_text(source))
     if not isinstance(fields, dict):
         rule = "must be a mapping of the policy's fields"
         raise BadInput(file=source, field="policy", value=fields, rule=rule)

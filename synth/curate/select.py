@@ -1,7 +1,12 @@
-"""Selection: which traces of a run are kept, and why the others are not."""
+"""Selection: which traces of a run are kept, and why the others are not.
 
+Traces come a part at a time. What stays of each is a narrow row: the passes compare traces with
+each other, by all but their texts; of texts, each seed's is held once.
+"""
+
+import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -11,15 +16,27 @@ from synth.curate.local import decide_all
 from synth.curate.passes import Candidate, Surroundings, compare
 from synth.curate.policy import Policy
 from synth.curate.rules import Dropped
-from synth.records import unpack_context
+from synth.records import TRACES, unpack_context
 
 # All a selection needs of the traces: none of their long texts.
 COLUMNS = (
     *LOCAL_COLUMNS,
-    *("try", "step", "seed_id", "prompt", "context", "label", "category", "pair"),
+    *("step", "seed_id", "prompt", "context", "label", "category", "pair"),
 )
+_STAYING = ("row_id", "recipe", "outcome", "step", "seed_id", "label", "category", "pair")
 
-DROPS = pa.schema([(n, pa.string()) for n in ("row_id", "seed_id", "arm", "reason", "detail")])
+Part = tuple[pa.Table, Mapping[str, pa.Table]]  # traces, and their judgements by measure
+
+DROPS = pa.schema(
+    [
+        ("row_id", pa.string()),
+        ("seed_id", pa.string()),
+        ("arm", pa.string()),
+        ("step", pa.int32()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +44,7 @@ class Selection:
     """What became of every trace.
 
     Attributes:
-        traces: The traces looked at, in the order of `row_id`, columns `COLUMNS`.
+        traces: The traces looked at, in the order of `row_id`, without their texts.
         dropped: `row_id` to the reason; those not in it are kept.
     """
 
@@ -45,7 +62,7 @@ class Selection:
         lost = self.traces.filter(self._mask(dropped=True))
         reasons = [self.dropped[row_id] for row_id in lost["row_id"].to_pylist()]
         columns = [
-            *(lost[name] for name in ("row_id", "seed_id", "recipe")),
+            *(lost[name] for name in ("row_id", "seed_id", "recipe", "step")),
             pa.array([d.reason.value for d in reasons], pa.string()),
             pa.array([d.detail for d in reasons], pa.string()),
         ]
@@ -57,8 +74,7 @@ class Selection:
 
 
 def select(
-    traces: pa.Table,
-    measures: Mapping[str, pa.Table],
+    parts: Iterable[Part],
     policy: Policy,
     *,
     formats: Mapping[str, str],
@@ -67,53 +83,65 @@ def select(
     """Decide about every trace: by itself first, then among those of its arm.
 
     Args:
-        traces: The highest try of every item, columns `COLUMNS` at least.
-        measures: Judgements by measure.
+        parts: The highest try of every item, columns `COLUMNS` at least, in any parts.
         policy: The rules.
         formats: Recipe to `think` or `answer`.
         evaluation_prompts: What students are tested on, by id.
     """
-    traces = traces.select(COLUMNS).sort_by("row_id").combine_chunks()
     dropped: dict[str, Dropped] = {}
     arms: dict[str, list[Candidate]] = defaultdict(list)
-    rows = zip(*(traces[name].to_pylist() for name in _CANDIDATE_COLUMNS), strict=True)
+    texts: dict[str, str] = {}
+    staying = []
+    for traces, measures in parts:
+        staying.append(traces.select(_STAYING))
+        _note_texts(traces, texts)
+        _decide(traces, measures, policy, formats, dropped, arms)
+    looked_at = pa.concat_tables(staying) if staying else _NOTHING
+    last_steps = looked_at.group_by("recipe").aggregate([("step", "max")]).to_pydict()
+    last_step = dict(zip(last_steps["recipe"], last_steps["step_max"], strict=True))
+    for arm, candidates in sorted(arms.items()):
+        around = Surroundings(policy, texts, evaluation_prompts, last_step[arm])
+        dropped |= compare(candidates, around)
+    return Selection(looked_at.sort_by("row_id").combine_chunks(), dropped)
+
+
+_NOTHING = pa.schema([TRACES.field(name) for name in _STAYING]).empty_table()
+
+
+def _decide(
+    traces: pa.Table,
+    measures: Mapping[str, pa.Table],
+    policy: Policy,
+    formats: Mapping[str, str],
+    dropped: dict[str, Dropped],
+    arms: dict[str, list[Candidate]],
+) -> None:
+    """Look at each trace alone: it is `dropped`, or becomes a candidate of its arm."""
     decided = decide_all(traces, measures, policy, formats)
-    for (arm, row_id, seed_id, pair, label, category, step), (facts, drop) in zip(
-        rows, decided, strict=True
-    ):
+    rows = traces.select(_STAYING).to_pylist()
+    for row, (facts, drop) in zip(rows, decided, strict=True):
         if drop is not None:
-            dropped[row_id] = drop
+            dropped[row["row_id"]] = drop
             continue
+        seed_id = sys.intern(row["seed_id"])  # one text for all of a seed's traces
         candidate = Candidate(
-            row_id=row_id,
+            row_id=row["row_id"],
             seed_id=seed_id,
-            group=pair or seed_id,
-            label=label,
-            category=category,
-            step=step,
+            group=sys.intern(row["pair"] or seed_id),
+            label=sys.intern(row["label"]),
+            category=sys.intern(row["category"]),
+            step=row["step"],
             consistent=facts.consistency == "consistent",
             repeated_share=facts.repeated_share,
             num_words=facts.reasoning_words + facts.answer_words,
         )
-        arms[arm].append(candidate)
-    texts = _texts(traces)
-    steps = set(zip(traces["recipe"].to_pylist(), traces["step"].to_pylist(), strict=True))
-    for arm, candidates in sorted(arms.items()):
-        last_step = max(step for recipe, step in steps if recipe == arm)
-        around = Surroundings(policy, texts, evaluation_prompts, last_step)
-        dropped |= compare(candidates, around)
-    return Selection(traces, dropped)
+        arms[row["recipe"]].append(candidate)
 
 
-_CANDIDATE_COLUMNS = ("recipe", "row_id", "seed_id", "pair", "label", "category", "step")
-
-
-def _texts(traces: pa.Table) -> dict[str, str]:
-    """Return the users' turns of every seed as one text."""
+def _note_texts(traces: pa.Table, texts: dict[str, str]) -> None:
+    """Add the users' turns of every seed as one text."""
     columns = (traces[name].to_pylist() for name in ("seed_id", "context", "prompt"))
-    texts: dict[str, str] = {}
     for seed_id, context, prompt in zip(*columns, strict=True):
         if seed_id not in texts:
             turns = [m["content"] for m in unpack_context(context) if m["role"] == "user"]
             texts[seed_id] = "\n".join([*turns, prompt])
-    return texts

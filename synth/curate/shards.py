@@ -1,16 +1,25 @@
-"""Shards: the kept traces as supervised rows, in files of equal bytes for equal rows."""
+"""Shards: the kept traces as supervised rows, in files of equal bytes for equal rows.
+
+A shard holds the rows between two row ids, which lie in all leases. So each lease is read once,
+its rows are put by for their shards on disk, and then one shard after the other is written: the
+texts in memory are those of one shard.
+"""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import tempfile
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from synth import ledger, storage
 from synth.chat import Message
+from synth.curate.spill import Spill
 from synth.digest import ID_HEX, digest
+from synth.known import Known
 from synth.measures.store import to_parquet
 from synth.records import unpack_context
 
@@ -31,7 +40,7 @@ SFT = pa.schema(
 Split = Literal["train", "heldout"]
 
 _READ = (
-    *("row_id", "try", "seed_id", "prompt", "context", "reasoning", "answer"),
+    *("row_id", "seed_id", "pair", "prompt", "context", "reasoning", "answer"),
     *("category", "label", "recipe"),
 )
 
@@ -72,6 +81,7 @@ def supervised_row(trace: Mapping[str, Any], formats: Mapping[str, str]) -> dict
 
 def write_shards(
     workspace: str,
+    leases: Sequence[str],
     folder: str,
     accepted: pa.Table,
     *,
@@ -83,56 +93,62 @@ def write_shards(
 
     Args:
         workspace: Folder that holds `traces/`.
+        leases: Those that hold them.
         folder: Where `sft/` goes.
-        accepted: `row_id`, `try`, `seed_id` and `pair` of the traces to write.
+        accepted: `row_id`, `seed_id` and `pair` of the traces to write.
         formats: Recipe to `think` or `answer`.
         heldout_share: Share of the prompts kept out of training, whole pairs.
         shard_rows: Rows in one file at most.
     """
+    firsts = _first_rows(accepted, heldout_share, shard_rows)
+    names = [
+        f"sft/{split}-{index:05d}-of-{len(row_ids):05d}.parquet"
+        for split, row_ids in firsts.items()
+        for index in range(len(row_ids))
+    ]
+
+    def place(trace: Mapping[str, Any]) -> int:
+        """Return the index of the shard that a trace belongs to."""
+        split = _split(trace["pair"] or trace["seed_id"], heldout_share)
+        before = len(firsts["train"]) if split == "heldout" else 0
+        return before + bisect_right(firsts[split], trace["row_id"]) - 1
+
+    with tempfile.TemporaryDirectory(prefix="guideweave-") as temporary:
+        spill = Spill(Path(temporary), SFT)
+        for traces in _kept(workspace, leases, accepted):
+            supervised = [supervised_row(trace, formats) for trace in traces]
+            spill.add(pa.Table.from_pylist(supervised, SFT), list(map(place, traces)))
+        assert spill.num_rows == len(accepted), f"{len(accepted)} rows, {spill.num_rows} found"
+        return [
+            # One chunk: where chunks end would otherwise show in the file's pages.
+            _write(folder, name, spill.take(index).sort_by("row_id").combine_chunks())
+            for index, name in enumerate(names)
+        ]
+
+
+def _kept(
+    workspace: str, leases: Sequence[str], accepted: pa.Table
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield each lease's accepted traces."""
+    wanted = Known(chunk.to_pylist() for chunk in accepted["row_id"].chunks)
+    for _, traces in ledger.stream_traces(workspace, leases, _READ):
+        yield traces.filter(pa.array(wanted.contains(traces["row_id"].to_pylist()))).to_pylist()
+
+
+def _first_rows(
+    accepted: pa.Table, heldout_share: float, shard_rows: int
+) -> dict[Split, list[str]]:
+    """Return the least `row_id` in each shard: as many rows are in one as fit."""
     splits: dict[Split, list[str]] = {"train": [], "heldout": []}
     columns = (accepted[name].to_pylist() for name in ("row_id", "seed_id", "pair"))
     for row_id, seed_id, pair in zip(*columns, strict=True):
-        splits["heldout" if is_heldout(pair or seed_id, heldout_share) else "train"].append(row_id)
-    rows = _gather(workspace, accepted, formats)
-    return [
-        shard
-        for split, row_ids in splits.items()
-        for shard in _write_split(folder, split, rows, sorted(row_ids), shard_rows)
-    ]
+        splits[_split(pair or seed_id, heldout_share)].append(row_id)
+    return {split: sorted(row_ids)[::shard_rows] for split, row_ids in splits.items()}
 
 
-def _gather(workspace: str, accepted: pa.Table, formats: Mapping[str, str]) -> pa.Table:
-    """Read the accepted traces, a lease at a time, and make supervised rows of them."""
-    tries = dict(zip(accepted["row_id"].to_pylist(), accepted["try"].to_pylist(), strict=True))
-    tables = [SFT.empty_table()]
-    for lease in ledger.finished(workspace):
-        with storage.open_input(ledger.lease_path(workspace, lease)) as source:
-            traces = pq.read_table(source, columns=list(_READ))
-        attempts = zip(traces["row_id"].to_pylist(), traces["try"].to_pylist(), strict=True)
-        # Of an item's tries only the one that was selected.
-        wanted = [tries.get(row_id) == attempt for row_id, attempt in attempts]
-        kept = traces.filter(pa.array(wanted, pa.bool_())).to_pylist()
-        tables.append(pa.Table.from_pylist([supervised_row(t, formats) for t in kept], SFT))
-    rows = pa.concat_tables(tables)
-    assert len(rows) == len(accepted), f"{len(accepted)} accepted traces, {len(rows)} found"
-    return rows
-
-
-def _write_split(
-    folder: str, split: Split, rows: pa.Table, row_ids: Sequence[str], shard_rows: int
-) -> list[Shard]:
-    """Write those of `rows` with the sorted `row_ids`, in that order; no file for none."""
-    mine = rows.filter(pc.field("row_id").isin(pa.array(row_ids, pa.string())))
-    count = -(-len(row_ids) // shard_rows)
-    shards = []
-    for index in range(count):
-        inside = row_ids[index * shard_rows : (index + 1) * shard_rows]
-        between = (pc.field("row_id") >= inside[0]) & (pc.field("row_id") <= inside[-1])
-        # One chunk: where chunks end would otherwise show in the file's pages.
-        table = mine.filter(between).sort_by("row_id").combine_chunks()
-        name = f"sft/{split}-{index:05d}-of-{count:05d}.parquet"
-        shards.append(_write(folder, name, table))
-    return shards
+@lru_cache(maxsize=65_536)
+def _split(group: str, heldout_share: float) -> Split:
+    return "heldout" if is_heldout(group, heldout_share) else "train"
 
 
 def _write(folder: str, name: str, table: pa.Table) -> Shard:

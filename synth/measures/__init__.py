@@ -13,6 +13,7 @@ from synth.measures.store import (
     ensure_measures,
     measure_lease,
     publish_measure,
+    read_lease_measures,
     read_measures,
     revisions,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "length",
     "measure_lease",
     "publish_measure",
+    "read_lease_measures",
     "read_measures",
     "refusal",
     "repetition",

@@ -1,6 +1,6 @@
 """Where judgements live: `measures/<name>-<revision>/<lease>.parquet`, made where missing."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import pyarrow as pa
@@ -119,12 +119,26 @@ def read_measures(
     workspace: str, name: str, revision: str, columns: Sequence[str] = JUDGEMENTS.names
 ) -> pa.Table:
     """Return the judgements of one measure about every measured lease."""
-    tables = []
-    for lease in sorted(_measured(workspace, name, revision)):
+
+    def read(lease: str) -> pa.Table:
         with storage.open_input(_path(workspace, name, revision, lease)) as source:
-            tables.append(pq.read_table(source, columns=list(columns)))
+            return pq.read_table(source, columns=list(columns))
+
+    leases = sorted(_measured(workspace, name, revision))
+    tables = list(storage.in_parallel(workspace, read, leases))
     empty = JUDGEMENTS.empty_table().select(list(columns))
     return pa.concat_tables([empty, *tables])
+
+
+def read_lease_measures(
+    workspace: str, wanted: Mapping[str, str], lease: str
+) -> dict[str, pa.Table]:
+    """Return the judgements of several measures (name to revision) about one lease."""
+    found = {}
+    for name, revision in wanted.items():
+        with storage.open_input(_path(workspace, name, revision, lease)) as source:
+            found[name] = pq.ParquetFile(source).read()
+    return found
 
 
 def to_parquet(table: pa.Table) -> bytes:

@@ -53,6 +53,12 @@ def app_prefix(run_digest: str) -> str:
     return f"gw-{run_digest}-"
 
 
+def run_and_role(app: str) -> tuple[str, str]:
+    """Return the digest of the run that an application is of, and the first role it serves."""
+    _, run, role = app.split("-", 2)
+    return run, role
+
+
 def plan_pools(models: Mapping[str, ModelConfig], run_digest: str) -> list[PoolPlan]:
     """Return the pools that `models` (role to model) need; endpoints and scripts need none.
 

@@ -9,15 +9,18 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import serve
+from ray.exceptions import ActorAlreadyExistsError
 from ray.serve import RunTarget
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import ApplicationStatus, LoggingConfig
 
+from synth import storage
 from synth.chat.connect import ChatSpec
 from synth.config import Limits, ModelConfig
 from synth.errors import RunFault
@@ -25,14 +28,15 @@ from synth.pools.chatter import keep_chatter
 from synth.pools.layout import PoolPlan, app_prefix, chat_specs, plan_pools
 from synth.pools.owner import create_owner
 from synth.pools.replica import Replica
+from synth.room import replicas_demand, unless_hopeless
 
 DEPLOYMENT = "engine"
 _POLL_S = 0.25
 _TELL_S = 30.0  # how often waiting says what it waits for
-_DOWNSCALE_DELAY_S = 120
 _TARGET_SHARE = 0.8  # of a replica's sequence slots, before another replica is started
 _STARTS = 3  # times a replica may fail to start
-_GONE_S = 30.0  # beyond `drain_s`, for replicas that were killed
+_LEAVE_S = 12.0  # for replicas to end in good order, before they are killed
+_GONE_S = 30.0  # beyond that, for replicas that were killed
 log = logging.getLogger(__name__)
 
 
@@ -56,15 +60,15 @@ async def pools(
         logs: Folder that keeps what the engines log; it must be one that replicas see.
 
     Raises:
-        BadInput: The roles can not be served together.
+        BadInput: The roles can not be served together, or never on this cluster.
         RunFault: A pool did not start.
     """
     plans = plan_pools(models, run_digest)
     if not plans:
         yield chat_specs(models, plans, limits)
         return
-    await asyncio.to_thread(serve.start, proxy_location="Disabled", logging_config=_quiet())
-    await remove_pools(run_digest, limits.drain_s)
+    await asyncio.to_thread(_start_serve)
+    await remove_pools(run_digest)
     owner, owner_name = await asyncio.to_thread(create_owner, run_digest)
     try:
         environment = keep_chatter(logs) if logs else {}
@@ -75,17 +79,19 @@ async def pools(
             wait_for_ingress_deployment_creation=False,
             wait_for_applications_running=False,
         )
-        await _wait_until_running([plan.app for plan in plans], limits.start_timeout_s)
+        started = _wait_until_running([plan.app for plan in plans], limits.start_timeout_s)
+        demands = [replicas_demand(plan.roles[0], plan.model) for plan in plans]
+        await unless_hopeless(started, demands)
         yield chat_specs(models, plans, limits)
     finally:
-        await remove_pools(run_digest, limits.drain_s)
+        await remove_pools(run_digest)
         ray.kill(owner)
 
 
-async def remove_pools(run_digest: str, drain_s: float = Limits().drain_s) -> list[str]:
+async def remove_pools(run_digest: str) -> list[str]:
     """Remove every pool of the run and wait until its replicas are gone; return their names.
 
-    Calls in flight have `drain_s` to end; after that the replicas are killed.
+    Nobody waits for calls that are still in flight: replicas that they hold back are killed.
 
     Raises:
         RunFault: Replicas are still there.
@@ -95,14 +101,23 @@ async def remove_pools(run_digest: str, drain_s: float = Limits().drain_s) -> li
     apps = [name for name in status.applications if name.startswith(prefix)]
     for app in apps:
         await asyncio.to_thread(serve.delete, app, _blocking=False)
-    if await _gone(prefix, drain_s):
+    if await _gone(prefix, _LEAVE_S):
         return apps
     for name in _replica_names(prefix):
-        log.warning("%s did not leave within %g s: killing it", name, drain_s)
+        log.warning("%s did not leave within %g s: killing it", name, _LEAVE_S)
         _kill(name)
     if not await _gone(prefix, _GONE_S):
         raise RunFault(f"replicas do not leave: {', '.join(_replica_names(prefix))}")
     return apps
+
+
+def _start_serve() -> None:
+    """Start Serve, or find it: of two runs that begin at once on a new cluster, one is first."""
+    start = partial(serve.start, proxy_location="Disabled", logging_config=_quiet())
+    try:
+        start()
+    except ActorAlreadyExistsError:
+        start()
 
 
 def _target(
@@ -112,7 +127,9 @@ def _target(
     options: dict[str, Any] = {
         "name": DEPLOYMENT,
         "ray_actor_options": {
-            **model.resources.model_dump(),
+            "num_cpus": model.resources.num_cpus,
+            "num_gpus": model.resources.num_gpus,
+            "label_selector": model.resources.labels or None,
             "runtime_env": {"env_vars": dict(environment)},
         },
         "max_ongoing_requests": 2 * plan.max_num_seqs,
@@ -126,7 +143,7 @@ def _target(
     }
     deployment: Any = serve.deployment(Replica)
     app = deployment.options(**options).bind(
-        model, plan.max_num_seqs, seed, limits.stall_s, owner, plan.app
+        model, plan.max_num_seqs, seed, limits.stall_s, owner, plan.app, storage.settings()
     )
     return RunTarget(target=app, name=plan.app, route_prefix=None, logging_config=_quiet())
 
@@ -141,7 +158,8 @@ def _scaling(plan: PoolPlan) -> dict[str, Any]:
             initial_replicas=max(1, replicas.min),
             max_replicas=replicas.max,
             target_ongoing_requests=_TARGET_SHARE * plan.max_num_seqs,
-            downscale_delay_s=_DOWNSCALE_DELAY_S,
+            upscale_delay_s=replicas.upscale_delay_s,
+            downscale_delay_s=replicas.downscale_delay_s,
         )
     }
 

@@ -14,6 +14,7 @@ from typing import Any
 import ray
 from ray import serve
 from ray.exceptions import ActorDiedError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 NAMESPACE = "guideweave"
 _PERIOD_S = 5.0
@@ -31,9 +32,15 @@ class Owner:
 
 
 def create_owner(run_digest: str) -> tuple[Any, str]:
-    """Start this driver's owner; return it, to be kept, and the name replicas find it by."""
+    """Start this driver's owner; return it, to be kept, and the name replicas find it by.
+
+    It runs on the driver's node: on another one it could be lost while the driver lives.
+    """
     name = f"gw-{run_digest}-owner-{secrets.token_hex(4)}"
-    remote = ray.remote(Owner).options(name=name, namespace=NAMESPACE, num_cpus=0)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    remote = ray.remote(Owner).options(
+        name=name, namespace=NAMESPACE, num_cpus=0, scheduling_strategy=here
+    )
     owner = remote.remote()
     ray.get(owner.ping.remote())  # pyrefly: ignore[missing-attribute]
     return owner, name

@@ -14,9 +14,12 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from synth import storage
 from synth.chat import Message, Reply, Sampling
-from synth.config import ModelConfig
+from synth.config import ModelConfig, StorageConfig
 from synth.errors import RowFault
+from synth.metrics import ReplicaMetrics
+from synth.pools.layout import run_and_role
 from synth.pools.owner import leave_without_owner
 
 _WATCH_PERIOD_S = 1.0
@@ -28,6 +31,10 @@ class Engine(Protocol):
 
     def progress(self) -> float:
         """Return when the engine last did anything (`time.monotonic`)."""
+        ...
+
+    def prefix_cache(self) -> tuple[int, int]:
+        """Return the prompt tokens looked up in the engine's prefix cache, and those found."""
         ...
 
     def dead(self) -> bool:
@@ -51,9 +58,18 @@ class Replica:
     """Serves one engine to callers of `generate`."""
 
     def __init__(
-        self, model: ModelConfig, max_num_seqs: int, seed: int, stall_s: float, owner: str, app: str
+        self,
+        model: ModelConfig,
+        max_num_seqs: int,
+        seed: int,
+        stall_s: float,
+        owner: str,
+        app: str,
+        section: StorageConfig,
     ) -> None:
+        storage.use(section)
         self._engine = open_engine(model, max_num_seqs, seed)
+        self._metrics = ReplicaMetrics(*run_and_role(app))
         self._stall_s = stall_s
         self._in_flight = 0
         self._busy_since = 0.0
@@ -104,6 +120,7 @@ class Replica:
     async def _watch_engine(self) -> None:
         while True:
             await asyncio.sleep(_WATCH_PERIOD_S)
+            self._metrics.look(*self._engine.prefix_cache())
             if self._engine.dead():
                 self._leave("the engine died")
             idle_s = time.monotonic() - max(self._engine.progress(), self._busy_since)

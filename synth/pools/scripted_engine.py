@@ -32,6 +32,10 @@ class ScriptedEngine:
         """A script never stalls."""
         return time.monotonic()
 
+    def prefix_cache(self) -> tuple[int, int]:
+        """A script has no cache."""
+        return (0, 0)
+
     def dead(self) -> bool:
         """A script never dies but with its process."""
         return False

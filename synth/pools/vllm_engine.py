@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from synth import storage
 from synth.chat import Message, Reply, Sampling
 from synth.config import ModelConfig
 from synth.embedded import embedded_model_folder
@@ -43,6 +44,7 @@ from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 from vllm.v1.metrics.loggers import StatLoggerBase
+from vllm.v1.metrics.stats import SchedulerStats
 
 # Eager: a run of a few minutes never earns back the minute of compiling.
 _CPU_ARGS = {"enforce_eager": True, "dtype": "bfloat16"}
@@ -54,7 +56,8 @@ class VllmEngine:
 
     def __init__(self, model: ModelConfig, max_num_seqs: int, seed: int) -> None:
         # Made here, not where the run was planned: this may be another machine.
-        path = str(embedded_model_folder()) if model.model == EMBEDDED else str(model.model)
+        path = str(embedded_model_folder() if model.model == EMBEDDED else model.model)
+        path = storage.local_copy(path)
         self._tokenizer: Any = AutoTokenizer.from_pretrained(path, revision=model.revision)
         self._family = family_of(path, model.family)
         self._generation_prompt = generation_prompt(self._tokenizer)
@@ -70,6 +73,10 @@ class VllmEngine:
     def progress(self) -> float:
         """Return when the engine last finished a step (`time.monotonic`)."""
         return self._clock.last
+
+    def prefix_cache(self) -> tuple[int, int]:
+        """Return the prompt tokens looked up in the prefix cache, and those found."""
+        return self._clock.prefix_queries, self._clock.prefix_hits
 
     def dead(self) -> bool:
         """Say whether the engine's core process is gone."""
@@ -135,10 +142,11 @@ class VllmEngine:
 
 
 class _Clock:
-    """When the engine last made progress, kept by vLLM's own reports of its steps."""
+    """When the engine last made progress, and what its cache found, by vLLM's own reports."""
 
     def __init__(self) -> None:
         self.last = time.monotonic()
+        self.prefix_queries = self.prefix_hits = 0
 
     def logger(self, vllm_config: Any, engine_index: int = 0) -> StatLoggerBase:
         """Make the reporter that vLLM calls at the end of each step."""
@@ -149,8 +157,12 @@ class _StepLogger(StatLoggerBase):
     def __init__(self, clock: _Clock) -> None:
         self._clock = clock
 
-    def record(self, *args: Any, **kwargs: Any) -> None:
+    def record(self, scheduler_stats: SchedulerStats | None, *args: Any, **kwargs: Any) -> None:
         self._clock.last = time.monotonic()
+        if scheduler_stats is not None:
+            found = scheduler_stats.prefix_cache_stats
+            self._clock.prefix_queries += found.queries
+            self._clock.prefix_hits += found.hits
 
     def log_engine_initialized(self) -> None:
         pass

@@ -6,8 +6,11 @@ function.
 
 import importlib
 import importlib.util
+import inspect
+import re
 from functools import cache
 
+from synth.config import NAME
 from synth.errors import BadInput
 from synth.recipes.base import Format, Models, Recipe, Step, StepFunction
 from synth.recipes.refusal import REFUSAL
@@ -43,8 +46,9 @@ def locate_recipe(name: str) -> None:
     if not attribute.isidentifier() or not all(p.isidentifier() for p in module.split(".")):
         raise BadInput(file="config", field="recipe", value=name, rule=rule)
     try:
-        found = importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
+        # No other process has this one's `__main__`.
+        found = module != "__main__" and importlib.util.find_spec(module) is not None
+    except ImportError:
         found = False
     if not found:
         raise BadInput(file="config", field="recipe", value=name, rule=rule)
@@ -64,8 +68,8 @@ def find_recipe(name: str) -> Recipe:
     module = importlib.import_module(module_name)
     found = getattr(module, attribute, None)
     if isinstance(found, Recipe):
-        return found
-    if not callable(found):
+        return _plainly_named(name, found)
+    if not inspect.iscoroutinefunction(found):
         rule = "must name a Recipe or an async step function in that module"
         raise BadInput(file="config", field="recipe", value=name, rule=rule)
     return Recipe(
@@ -75,3 +79,11 @@ def find_recipe(name: str) -> Recipe:
         needs=getattr(module, "NEEDS", {"teacher": frozenset()}),
         format=getattr(module, "FORMAT", "think"),
     )
+
+
+def _plainly_named(path: str, recipe: Recipe) -> Recipe:
+    """Check a recipe's name, which is an arm's, and so a folder's."""
+    if re.fullmatch(NAME, recipe.name) is None:
+        rule = "must have a name of up to 64 letters, digits, `.`, `_` and `-`"
+        raise BadInput(file=path, field="recipe", value=recipe.name, rule=rule)
+    return recipe

@@ -37,7 +37,7 @@ def write(folder: Path, text: str, name: str = "run.yaml") -> Path:
         ("run: RUN\nteacher: {}\n", "teacher", "{}", "give either model or endpoint"),
         ("run: RUN\njudge: {model: .}\n", "judge.model", "", "it has no config.json"),
         ("run: RUN/file/under\n", "run", "under", "must be writable"),
-        ("run: s3://bucket/run\n", "run", "s3://", "must be a local path"),
+        ("run: gs://bucket/run\n", "run", "gs://", "must be a local path, or s3://"),
         (
             "run: RUN\nteacher: {model: scripted, resources: {num_gpus: 4}}\n",
             "teacher.resources.num_gpus",

@@ -7,38 +7,26 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
 from ray_jobs.cli import VERBS
-from ray_jobs.console import clock, live_progress, make_table, pace, printable
+from ray_jobs.console import clock, live_progress, make_table, pace
 from ray_jobs.logs import logging_to
 from synth.drive import Progress
-from synth.runner import Snapshot
+from synth.snapshot import Snapshot
 
 
 def progress(done: int, planned: int, tokens: int = 0) -> Progress:
     snapshot = Snapshot(
         outcomes={"ok": done},
         output_tokens=tokens,
-        calls_open=0,
-        calls_queued=0,
+        pools={},
         oldest_row="",
+        oldest_step=0,
         oldest_age_s=0,
         oldest_waits_for="",
     )
     return Progress(leases_planned=1, rows_planned=planned, snapshots={0: snapshot})
-
-
-@given(st.text())
-def test_nothing_a_terminal_acts_on_is_printed(text: str) -> None:
-    shown = printable(text)
-    assert all(c.isprintable() or c in "\n\t" for c in shown)
-
-
-def test_control_characters_are_shown_as_escapes() -> None:
-    assert printable("a\x1b[31mb\u202ec\td\n") == "a\\x1b[31mb\\u202ec\td\n"
 
 
 def test_a_table_takes_no_markup_from_its_cells() -> None:

@@ -1,5 +1,6 @@
 """Steps and scripts that tests name by dotted path, because workers import them."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,12 @@ async def broken(item: Item, models: Models, guidelines: GuidelineSet | None) ->
 def repeat(messages: Sequence[Message], sampling: Sampling) -> str:
     """Answer with the question."""
     return f"You asked: {messages[-1]['content']}"
+
+
+async def slow(messages: Sequence[Message], sampling: Sampling) -> str:
+    """Answer after a moment."""
+    await asyncio.sleep(0.1)
+    return repeat(messages, sampling)
 
 
 def deadly(messages: Sequence[Message], sampling: Sampling) -> str:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from synth.config import SynthConfig
 from synth.configfields import dotted_fields, nearest_field
-from synth.configfile import MAX_BYTES, load_config
+from synth.configfile import load_config
 from synth.errors import BadInput
+from synth.yamlfile import MAX_BYTES
 
 
 def load(folder: Path, text: str, *overrides: str) -> SynthConfig:

@@ -95,7 +95,7 @@ def test_a_users_file_is_laid_over_the_default(tmp_path: Path) -> None:
         ("max_beauty: 1", "max_beauty"),
         ("balance: {labels: {rude: 1}, category_cap: null}", "balance.labels.rude"),
         ("- per_prompt", "policy"),
-        ("per_prompt: [", "policy"),
+        ("per_prompt: [", "line 1"),
     ],
 )
 def test_an_unusable_policy_is_bad_input(tmp_path: Path, text: str, field: str) -> None:

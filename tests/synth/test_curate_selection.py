@@ -47,8 +47,7 @@ def judge_all(rows: Sequence[dict[str, Any]]) -> dict[str, pa.Table]:
 
 def run(rows: Sequence[dict[str, Any]], policy: Policy = POLICY, **evaluation: str) -> Selection:
     return select(
-        make_table(rows),
-        judge_all(rows),
+        [(make_table(rows), judge_all(rows))],
         policy,
         formats=FORMATS,
         evaluation_prompts=evaluation,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from synth.errors import PoolDown
 from synth.ledger import again, finished, lease_path, owed, read_traces, tally
 from synth.plan import planned_tries, publish_round, read_items, read_leases
 from synth.records import Outcome
-from synth.runner import Runner, Work
+from synth.runner import MIN_RESERVE, Runner, Work
 from tests.synth.factories import make_items
 from tests.synth.scripts import repeat
 
@@ -143,3 +144,18 @@ def test_publishing_a_round_twice_keeps_the_first(tmp_path: Path) -> None:
     assert first == second == read_leases(str(tmp_path), 0)
     items = [item for lease in first for item in read_items(str(tmp_path), lease)]
     assert items == make_items(40)
+
+
+async def test_no_worker_hoards_rows_that_another_could_start(tmp_path: Path) -> None:
+    publish_round(str(tmp_path), 0, make_items(1_000), rows=16)
+    work = make_work(tmp_path, "slow", num_workers=2)
+    work = replace(work, chats={"teacher": replace(work.chats["teacher"], max_calls=256)})
+    runners = [Runner(work) for _ in range(2)]
+    drive = asyncio.create_task(Drive(runners, owed(str(tmp_path))).run())
+    most = 0
+    while not drive.done():
+        await asyncio.sleep(0.001)
+        pools = [(await runner.snapshot()).pools["teacher"] for runner in runners]
+        most = max(most, *(pool.calls_queued for pool in pools))
+    await drive
+    assert 0 < most < MIN_RESERVE + 16

@@ -2,29 +2,22 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from tenacity import wait_none
 
 from guidelines import BadInput
-from synth.chat import ABILITIES, Ability, Message, Sampling, endpoint
+from synth.chat import ABILITIES, Ability, Message, Sampling
 from synth.chat.connect import ChatSpec, connect
-from synth.chat.endpoint import EndpointChat, retry_after_s
+from synth.chat.endpoint import EndpointChat
 from synth.config import EndpointConfig
-from synth.errors import CapacityFault, Invalid, PoolFault, RowFault, RunFault
+from synth.errors import CapacityFault, Invalid, PoolFault, Refused, RowFault
+from tests.synth.fault_server import Fault, FaultServer, always, running
 
 ASK = [Message(role="user", content="Hi")]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "wait_random_exponential", lambda *args, **kwargs: wait_none())
 
 
 def completion(**message: Any) -> dict[str, Any]:
@@ -115,7 +108,11 @@ def test_a_missing_key_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_abilities_are_asked_for_in_the_servers_words() -> None:
-    handler, requests = answering(completion())
+    regex_answer = completion(content="aa")
+    top = [{"token": "aa", "logprob": -0.1}]
+    regex_answer["choices"][0]["logprobs"] = {"content": top}
+    answers = (regex_answer, completion(content="a"), completion(content="{}"), completion())
+    handler, requests = answering(*answers)
     schema = json.dumps({"type": "object"})
     async with serving(handler) as chat:
         await chat(ASK, Sampling(regex="a+", keep_stop=True, logprobs=2, top_k=5))
@@ -159,49 +156,8 @@ async def test_logprobs_are_read() -> None:
     assert reply.logprobs == ({"Ho": -3.0, "Hi": -0.1},)
 
 
-@pytest.mark.parametrize("status", [500, 502, 504, 408])
-async def test_a_broken_server_is_tried_again(status: int) -> None:
-    handler, requests = answering(refusing(status), refusing(status), completion())
-    async with serving(handler) as chat:
-        assert (await chat(ASK, Sampling())).text == "Hello."
-    assert len(requests) == 3
-
-
-async def test_a_server_that_stays_broken_is_the_pools_fault() -> None:
-    handler, requests = answering(refusing(500))
-    async with serving(handler) as chat:
-        with pytest.raises(PoolFault, match="500"):
-            await chat(ASK, Sampling())
-    assert len(requests) == 4
-
-
-@pytest.mark.parametrize(
-    ("status", "text", "fault"),
-    [
-        (400, '{"error": {"code": "context_length_exceeded"}}', Invalid),
-        (400, "This model's maximum context length is 1024 tokens.", Invalid),
-        (413, "large", Invalid),
-        (400, "bad grammar", RowFault),
-        (422, "bad field", RowFault),
-        (302, "elsewhere", RowFault),
-        (401, "bad key", RunFault),
-        (404, "no such model", RunFault),
-    ],
-)
-async def test_a_refusal_is_told_at_once_and_as_whose_it_is(
-    status: int, text: str, fault: type[Exception]
-) -> None:
-    handler, requests = answering(refusing(status, text))
-    async with serving(handler) as chat:
-        with pytest.raises(fault) as caught:
-            await chat(ASK, Sampling())
-    assert type(caught.value) is fault
-    assert len(requests) == 1
-
-
-@pytest.mark.parametrize("status", [429, 503])
-async def test_a_full_server_names_its_wait_and_is_not_pressed(status: int) -> None:
-    handler, requests = answering(refusing(status, **{"Retry-After": "7"}))
+async def test_a_refusal_is_told_after_one_request() -> None:
+    handler, requests = answering(refusing(429, **{"Retry-After": "7"}))
     async with serving(handler) as chat:
         with pytest.raises(CapacityFault) as caught:
             await chat(ASK, Sampling())
@@ -209,13 +165,85 @@ async def test_a_full_server_names_its_wait_and_is_not_pressed(status: int) -> N
     assert len(requests) == 1
 
 
-def test_retry_after_may_be_a_date() -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
-    assert 50 < (retry_after_s(soon) or 0) <= 60
-    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 -0000") == 0
-    assert retry_after_s("soon") is None
-    assert retry_after_s(None) is None
+async def test_a_server_that_counts_nothing_is_not_guessed_for() -> None:
+    answer = completion()
+    del answer["usage"]
+    handler, _ = answering(answer)
+    async with serving(handler) as chat:
+        assert not (await chat(ASK, Sampling())).counted
+
+
+@pytest.mark.parametrize(
+    ("text", "sampling", "fault"),
+    [
+        ("bbb", Sampling(regex="a+"), "does not match the regular expression"),
+        ("c", Sampling(choice=("a", "b")), "none of the choices"),
+        ("so be it", Sampling(json_schema='{"type": "object"}'), "is no JSON"),
+        ("[]", Sampling(json_schema='{"type": "object"}'), "not of the JSON schema"),
+        ("Hello.", Sampling(logprobs=1), "without the log-probabilities"),
+    ],
+)
+async def test_a_reply_that_disobeys_is_no_row(text: str, sampling: Sampling, fault: str) -> None:
+    handler, _ = answering(completion(content=text))
+    async with serving(handler) as chat:
+        with pytest.raises(RowFault, match=fault):
+            await chat(ASK, sampling)
+
+
+async def test_a_reply_cut_by_its_length_is_the_recipes_to_judge() -> None:
+    answer = completion(content="bbb")
+    answer["choices"][0]["finish_reason"] = "length"
+    handler, _ = answering(answer)
+    async with serving(handler) as chat:
+        assert (await chat(ASK, Sampling(regex="a+"))).finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "same"),
+    [
+        ("big", "big", True),
+        ("big-4", "big-4-2026-01-31", True),
+        ("org/Big", "big", True),
+        ("big", "accounts/org/big", True),
+        ("big", None, True),
+        ("big", "big-mini", False),
+        ("big", "small", False),
+        ("org/big", "other/big", False),
+    ],
+)
+async def test_another_model_than_the_one_asked_for(
+    asked: str, told: str | None, same: bool
+) -> None:
+    handler, _ = answering({**completion(), "model": told})
+    async with serving(handler, model=asked) as chat:
+        if same:
+            await chat(ASK, Sampling())
+        else:
+            with pytest.raises(Refused, match="served_as") as caught:
+                await chat(ASK, Sampling())
+            assert caught.value.field == "model"
+
+
+async def test_a_key_that_the_server_repeats_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", "hush-hush")
+    handler, _ = answering(refusing(401, "Incorrect API key: hush-hush."))
+    async with serving(handler, api_key_env="SOME_KEY") as chat:
+        with pytest.raises(Refused, match=r"\[key\]") as caught:
+            await chat(ASK, Sampling())
+    assert "hush-hush" not in repr(caught.value)
+
+
+async def test_a_server_that_breaks_the_protocol_is_told_no_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SOME_KEY", "hush-hush")
+    async with running(FaultServer(always(Fault.NOT_HTTP))) as server:
+        endpoint = EndpointConfig(base_url=server.url, model="big", api_key_env="SOME_KEY")
+        chat = EndpointChat(ChatSpec(kind="endpoint", model_id="big", endpoint=endpoint))
+        with pytest.raises(PoolFault) as caught:
+            await chat(ASK, Sampling())
+        await chat.aclose()
+    assert "hush-hush" not in repr(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"choices": [{}]}', '{"choices": [{"mess', "<html>"])
@@ -223,20 +251,6 @@ async def test_an_answer_that_is_no_completion_is_the_pools_fault(text: str) -> 
     handler, _ = answering(web.Response(text=text))
     async with serving(handler) as chat:
         with pytest.raises(PoolFault, match="no completion"):
-            await chat(ASK, Sampling())
-
-
-async def test_a_body_that_breaks_off_is_the_pools_fault() -> None:
-    async def break_off(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Length": "1000"})
-        await response.prepare(request)
-        await response.write(b'{"choices"')
-        assert request.transport is not None
-        request.transport.close()
-        return response
-
-    async with serving(break_off) as chat:
-        with pytest.raises(PoolFault):
             await chat(ASK, Sampling())
 
 

@@ -19,7 +19,9 @@ from synth.chat.connect import connect
 from synth.chat.engine import EngineChat
 from synth.config import Limits, ModelConfig
 from synth.errors import EngineDied, Invalid, PoolFault, RowFault
-from synth.pools import pools
+from synth.metrics import PREFIX_HITS, PREFIX_QUERIES
+from synth.pools.lifecycle import pools
+from tests.synth.test_metrics import metrics_address, series, wait_for
 
 pytestmark = [
     pytest.mark.ray,
@@ -96,6 +98,18 @@ async def test_the_token_limit_is_told_apart_from_an_end(chat: EngineChat) -> No
 async def test_many_calls_run_at_once(chat: EngineChat) -> None:
     replies = await asyncio.gather(*(chat(COLOURS, Sampling(max_tokens=16)) for _ in range(40)))
     assert len({reply.text for reply in replies}) > 1
+
+
+async def test_hits_of_the_prefix_cache_reach_the_clusters_metrics(chat: EngineChat) -> None:
+    asked = [Message(role="user", content="Name three colours. " * 100)]
+    for _ in range(2):
+        await chat(asked, GREEDY)
+
+    def hits(page: str) -> float:
+        return sum(series(page, PREFIX_HITS, RUN).values())
+
+    page = await asyncio.to_thread(wait_for, metrics_address(), lambda page: hits(page) > 0)
+    assert hits(page) < sum(series(page, PREFIX_QUERIES, RUN).values())
 
 
 async def test_a_stop_string_is_kept_only_when_asked(chat: EngineChat) -> None:

@@ -46,6 +46,7 @@ def test_a_new_run(tmp_path: Path) -> None:
         leases=4,
         full_tokens=6_000,
         expected_tokens=None,
+        expected_cost=None,
         has_later_steps=False,
     )
     assert found.engine_hours(100) == 6_000 / 100 / 3600

@@ -17,7 +17,7 @@ from synth.chat import ABILITIES, Message, Sampling
 from synth.chat.connect import ChatSpec, connect
 from synth.config import Limits, ModelConfig, Resources
 from synth.errors import CapacityFault, EngineDied, Invalid, PoolFault, RunFault, Unparsed
-from synth.pools import pools, remove_pools
+from synth.pools.lifecycle import pools, remove_pools
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -28,7 +28,7 @@ ASK = [Message(role="user", content="Hi")]
 DRIVER = """
 import asyncio, ray
 from synth.config import Limits, ModelConfig
-from synth.pools import pools
+from synth.pools.lifecycle import pools
 
 async def main():
     model = ModelConfig(model="any", backend="scripted")

@@ -8,10 +8,11 @@ import pytest
 from guidelines import BadInput
 from synth.chat import Message, Reply, Sampling
 from synth.chat.connect import connect
-from synth.config import EndpointConfig, Limits, ModelConfig, Replicas, Resources
+from synth.config import EndpointConfig, Limits, ModelConfig, Replicas, Resources, StorageConfig
 from synth.errors import RowFault
-from synth.pools import lifecycle, pools, replica
+from synth.pools import lifecycle, replica
 from synth.pools.layout import chat_specs, plan_pools
+from synth.pools.lifecycle import pools
 
 LIMITS = Limits(call_timeout_s=20, start_timeout_s=120, drain_s=5)
 ASK = [Message(role="user", content="Hi")]
@@ -131,6 +132,9 @@ class StubEngine:
     def progress(self) -> float:
         return self.last_progress
 
+    def prefix_cache(self) -> tuple[int, int]:
+        return (0, 0)
+
     def dead(self) -> bool:
         return self.is_dead
 
@@ -165,7 +169,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> StubEngine:
 
 
 def hosting(stall_s: float = 60) -> replica.Replica:
-    return replica.Replica(scripted(), 1, 0, stall_s, "owner", "app")
+    return replica.Replica(scripted(), 1, 0, stall_s, "owner", "gw-0-teacher", StorageConfig())
 
 
 async def watch(hosted: replica.Replica) -> None:

@@ -43,7 +43,7 @@ def nothing_accepted(run: Run) -> Counter[tuple[str, str, str]]:
 
 async def test_a_later_step_is_made_from_the_traces_of_the_one_before(tmp_path: Path) -> None:
     run = make_run(tmp_path, samples=2)
-    assert len(due_items(run, nothing_accepted)) == 10
+    assert len(list(due_items(run, nothing_accepted))) == 10
     outcomes = await synthesize(run, nothing_accepted, Options())
     assert outcomes == {"ok": 20}
     rows = read_traces(str(tmp_path)).to_pylist()

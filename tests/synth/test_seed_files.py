@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from synth.config import SeedsConfig
 from synth.errors import BadInput
-from synth.seed_files import MAX_LINE_BYTES, read_rows
+from synth.seed_files import read_rows
+from synth.seed_rules import MAX_LINE_BYTES
 from synth.seeds import check_seeds, load_seeds
 
 HARMLESS = "How do I sharpen a kitchen knife?"

@@ -1,6 +1,7 @@
 """How a run stands, from its files."""
 
 import json
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -59,12 +60,20 @@ async def test_a_finished_run_from_its_footers(tmp_path: Path) -> None:
     assert (status.beat.done, status.beat.planned) == (20, 20)
 
 
-async def test_footers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def refuse(*args: object) -> None:
+    raise AssertionError("read again")
+
+
+async def test_plans_and_footers_are_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await synthesize(make_run(tmp_path), nothing, Options())
     footers = Footers(str(tmp_path))
-    first = footers.read()
-    monkeypatch.setattr("synth.status.read_counts", None)
-    assert footers.read() == first
+    counts, leases = footers.read(), footers.planned()
+    assert len(leases) == 2
+    monkeypatch.setattr("synth.status.read_counts", refuse)
+    monkeypatch.setattr("synth.status.read_leases", refuse)
+    assert (footers.read(), footers.planned()) == (counts, leases)
 
 
 async def test_retried_items_count_once_by_their_last_try(tmp_path: Path) -> None:
@@ -79,13 +88,13 @@ async def test_retried_items_count_once_by_their_last_try(tmp_path: Path) -> Non
     assert status.retried == 20
 
 
-def test_time_left_goes_on_at_the_pace_so_far(tmp_path: Path) -> None:
-    storage.replace(f"{tmp_path}/config.yaml", b"run: x\n")
+def write_beat(run: Path, at: float) -> None:
+    storage.replace(f"{run}/config.yaml", b"run: x\n")
     beat = {
         "driver": "elsewhere:1",
         "stage": "synthesize",
-        "at": 1_000.0,
-        "started_at": 900.0,
+        "at": at,
+        "elapsed_s": 100.0,
         "ended": False,
         "leases_done": 1,
         "leases_planned": 4,
@@ -93,11 +102,39 @@ def test_time_left_goes_on_at_the_pace_so_far(tmp_path: Path) -> None:
         "outcomes": {"ok": 20, "failed": 5},
         "output_tokens": 5_000,
     }
-    storage.replace(progress_path(str(tmp_path)), json.dumps(beat).encode())
+    storage.replace(progress_path(str(run)), json.dumps(beat).encode())
+
+
+def test_time_left_goes_on_at_the_pace_so_far(tmp_path: Path) -> None:
+    write_beat(tmp_path, at=1_000.0)
     found = read_status(str(tmp_path)).beat
     assert found is not None
     assert (found.done, found.tokens_per_s, found.left_s) == (25, 50.0, 300.0)
     assert found.age_s > 1_000
+
+
+def test_a_beat_from_a_clock_that_is_ahead_has_no_negative_age(tmp_path: Path) -> None:
+    write_beat(tmp_path, at=time.time() + 3_600)
+    found = read_status(str(tmp_path)).beat
+    assert found is not None
+    assert (found.age_s, found.left_s) == (0.0, 300.0)
+
+
+async def test_each_category_stands_by_itself_whatever_its_name(tmp_path: Path) -> None:
+    await synthesize(make_run(tmp_path), nothing, Options())
+    status = read_status(str(tmp_path))
+    assert status.kinds == {
+        ("echo", "benign", "c0/x"): {"ok": 10},
+        ("echo", "benign", "c1/x"): {"ok": 10},
+    }
+    assert status.accepted_so_far is None
+
+
+async def test_a_quotas_last_count_is_told(tmp_path: Path) -> None:
+    run = make_run(tmp_path, accepted=Accepted(per_category=3, budget=20))
+    have: Counter[Cell] = Counter({("echo", "benign", "c0/x"): 3})
+    await synthesize(run, lambda run: have, Options())
+    assert read_status(str(tmp_path)).accepted_so_far == have
 
 
 def test_the_cost_of_an_accepted_row(tmp_path: Path) -> None:

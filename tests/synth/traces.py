@@ -99,6 +99,8 @@ def publish_traces(
     for start in range(0, len(rows), lease_rows):
         part = rows[start : start + lease_rows]
         name = digest([[row["item_id"], row["try"]] for row in part])
-        publish_lease(workspace, name, make_table(part), LeaseCounts(rows=len(part)))
+        retried = sum(row["try"] > 0 for row in part)
+        counts = LeaseCounts(rows=len(part), retried=retried)
+        publish_lease(workspace, name, make_table(part), counts)
         names.append(name)
     return names

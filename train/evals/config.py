@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from synth.config import Limit, Positive, SamplingConfig, Strict
+from synth.config import Limit, Name, Positive, SamplingConfig, Strict
 from train.evals.transforms import PLAIN, TRANSFORMS
 
 BASE = "base"
@@ -24,7 +24,7 @@ class SuiteConfig(Strict):
         limit: How many prompts of each label, without an attack.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Name
     path: str
     columns: dict[str, str] = Field(default_factory=dict)
     label: Literal["harmful", "benign", "borderline"] | None = None
@@ -92,7 +92,7 @@ class EvaluateConfig(Strict):
     attack_limit: Limit = Limit(borderline=0)
     samples: Positive = 4
     sampling: EvaluateSampling = EvaluateSampling()
-    models: tuple[str, ...] = ()
+    models: tuple[Name, ...] = ()
     bootstrap_resamples: Annotated[int, Field(ge=100)] = 10_000
     seed: Annotated[int, Field(ge=0)] = 0
     primary: Comparison | None = None

@@ -57,6 +57,7 @@ def evaluate(
     Raises:
         BadInput: An arm is not trained, or something evaluated was trained on.
     """
+    storage.use(config.storage)
     if arms is None:
         arms = [find_recipe(path).name for path in config.recipe]
     names = list(evaluate.models) or [BASE, *arms]

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from guidelines.plain import printable
 from synth import storage
 from train.report.charts import curve_figures, loss_figures, plane_figures
 from train.report.examples import examples
@@ -48,6 +49,7 @@ def render(files: RunFiles, redact: bool) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=_plain,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -83,6 +85,11 @@ def render(files: RunFiles, redact: bool) -> str:
         redact=redact,
         examples=examples(files, redact),
     )
+
+
+def _plain(value: object) -> object:
+    """Return what an expression shows; text that is no markup of ours without hidden characters."""
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _models_table(files: RunFiles) -> Table:

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from synth import storage
-from synth.errors import BadInput
+from synth.run import read_config
 from synth.stage import read_manifest
+from synth.status import check_is_run
 from train.evals.evaluate import COMPARISON_FILE, RECORDS_FILE, RESULTS_FILE
 from train.evals.records import Record, read_records
 
@@ -49,19 +48,14 @@ def read_run(run: str) -> RunFiles:
     Raises:
         BadInput: It is no run directory.
     """
-    path = storage.join(run, "config.yaml")
-    try:
-        config = yaml.safe_load(storage.read(path))
-    except FileNotFoundError as error:
-        rule = "must be a run directory, with a config.yaml"
-        raise BadInput(file=path, field="run", value=run, rule=rule) from error
+    check_is_run(run)
     folder = storage.join(run, "evals")
     evals = _manifests(folder)
     order = (read_manifest(folder) or {}).get("models", [])
     names = [*(n for n in order if n in evals), *(n for n in evals if n not in order)]
     return RunFiles(
         run=run,
-        config=config,
+        config=read_config(run),
         curated=_manifests(storage.join(run, "curated")),
         models=_manifests(storage.join(run, "models")),
         evals=evals,

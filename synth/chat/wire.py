@@ -1,0 +1,129 @@
+"""What goes over the wire to an OpenAI-compatible server, and what comes back.
+
+What goes beyond the common protocol (grammars, continuing a turn, keeping stop strings) is
+asked for in vLLM's words, and only of a server whose configuration says that it can.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from synth.chat import Ability, Message, Sampling
+from synth.errors import Invalid
+
+
+class _Top(BaseModel):
+    token: str
+    logprob: float
+
+
+class _Token(_Top):
+    top_logprobs: list[_Top] = []
+
+
+class Logprobs(BaseModel):
+    """The log-probabilities of a choice."""
+
+    content: list[_Token] | None = None
+
+    def by_token(self) -> tuple[dict[str, float], ...] | None:
+        """Return one mapping a new token, as `Reply` has them."""
+        if self.content is None:
+            return None
+        return tuple(
+            {entry.token: entry.logprob for entry in (*token.top_logprobs, token)}
+            for token in self.content
+        )
+
+
+class Text(BaseModel):
+    """The turn that was written."""
+
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+
+
+class Choice(BaseModel):
+    """One completion."""
+
+    message: Text
+    finish_reason: str | None = None
+    logprobs: Logprobs | None = None
+
+
+class Tokens(BaseModel):
+    """The server's own count; some give none, or a part."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Completion(BaseModel):
+    """An answer; what is not read here is not looked at."""
+
+    model: str | None = None
+    choices: list[Choice]
+    usage: Tokens | None = None
+
+
+def request_body(
+    model: str, messages: Sequence[Message], sampling: Sampling, can: frozenset[Ability]
+) -> dict[str, Any]:
+    """Return the JSON of a request.
+
+    Raises:
+        Invalid: It would need an ability that is not in `can`.
+    """
+    if missing := sorted(needed(messages, sampling) - can):
+        raise Invalid(f"the endpoint can not: {', '.join(missing)}")
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": list(messages),
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+    }
+    if sampling.top_k:
+        body["top_k"] = sampling.top_k
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if sampling.keep_stop:
+        body["include_stop_str_in_output"] = True
+    if sampling.logprobs is not None:
+        body |= {"logprobs": True, "top_logprobs": sampling.logprobs}
+    if messages[-1]["role"] == "assistant":
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
+    return body | _grammar(sampling)
+
+
+def needed(messages: Sequence[Message], sampling: Sampling) -> set[Ability]:
+    """Return the abilities that a call takes."""
+    asked: Mapping[Ability, bool] = {
+        "prefix": messages[-1]["role"] == "assistant",
+        "regex": sampling.regex is not None,
+        "choice": sampling.choice is not None,
+        "json": sampling.json_schema is not None,
+        "logprobs": sampling.logprobs is not None,
+        "keep_stop": sampling.keep_stop,
+    }
+    return {ability for ability, wanted in asked.items() if wanted}
+
+
+def is_constrained(sampling: Sampling) -> bool:
+    """Say whether the whole text has to follow a grammar."""
+    asked = (sampling.regex, sampling.choice, sampling.json_schema)
+    return any(constraint is not None for constraint in asked)
+
+
+def _grammar(sampling: Sampling) -> dict[str, Any]:
+    if sampling.json_schema is not None:
+        schema = {"name": "answer", "schema": json.loads(sampling.json_schema)}
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+    if sampling.regex is not None:
+        return {"structured_outputs": {"regex": sampling.regex}}
+    if sampling.choice is not None:
+        return {"structured_outputs": {"choice": list(sampling.choice)}}
+    return {}
