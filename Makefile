@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCHES ?= saturation scheduler scale endpoint
 
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
@@ -28,7 +29,7 @@ test-fast: setup
 	$(BIN)/python -m pytest -m "not engine and not train and not slow"
 
 bench: setup
-	$(BIN)/python -m tests.bench.saturation
+	set -e; for name in $(BENCHES); do echo "== $$name"; $(BIN)/python -m tests.bench.$$name; done
 
 chaos: setup
 	$(BIN)/python -m tests.chaos.run
