@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-COLUMNS = ["item_id", "try", "row_id", "outcome", "error"]
+COLUMNS = ["item_id", "try", "row_id", "prompt", "outcome", "error"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,9 +20,10 @@ class Count:
     planned: Items that were planned.
     rows: Rows of the items' last tries.
     lost: Items whose last planned try has no row, or an interrupted one.
-    double: Tries found in two files, and rows found twice.
+    double: Tries found in two files, rows found twice, and good rows that were tried again.
     outcomes: Rows of the last tries by outcome.
-    poison: Of the failed ones, those blamed for an engine's death.
+    failed: The prompts of the failed ones.
+    poison: How many of these are blamed for an engine's death.
     """
 
     planned: int
@@ -30,6 +31,7 @@ class Count:
     lost: int
     double: int
     outcomes: dict[str, int]
+    failed: tuple[str, ...]
     poison: int
 
     @property
@@ -41,30 +43,37 @@ class Count:
 def count(run: Path) -> Count:
     """Count what is in `run`."""
     planned: dict[str, int] = {}
-    for row in _rows(run / "plan", ["item_id", "try"]):
+    for row in read_rows(run / "plan", ["item_id", "try"]):
         planned[row["item_id"]] = max(row["try"], planned.get(row["item_id"], 0))
     files: dict[tuple[str, int], set[str]] = {}
     seen: Counter[tuple[str, int]] = Counter()
     final: list[dict[str, Any]] = []
-    for row in _rows(run / "traces", COLUMNS):
+    tried_again = 0
+    for row in read_rows(run / "traces", COLUMNS):
         attempt = (row["item_id"], row["try"])
         files.setdefault(attempt, set()).add(row["file"])
         seen[row["row_id"], row["try"]] += 1
         if planned.get(row["item_id"]) == row["try"]:
             final.append(row)
+        else:
+            tried_again += row["outcome"] == "ok"
     ended = {row["item_id"] for row in final if row["outcome"] != "interrupted"}
+    failed = [row for row in final if row["outcome"] == "failed"]
     return Count(
         planned=len(planned),
         rows=len(final),
         lost=len(planned.keys() - ended),
         double=sum(len(names) > 1 for names in files.values())
-        + sum(times > 1 for times in seen.values()),
+        + sum(times > 1 for times in seen.values())
+        + tried_again,
         outcomes=dict(Counter(row["outcome"] for row in final)),
-        poison=sum((row["error"] or "").startswith("Poison: ") for row in final),
+        failed=tuple(row["prompt"] for row in failed),
+        poison=sum(row["error"].startswith("Poison: ") for row in failed),
     )
 
 
-def _rows(folder: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+def read_rows(folder: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of all parquet files in `folder`, with the name of their file."""
     for path in sorted(folder.glob("*.parquet")):
         for row in pq.read_table(path, columns=columns).to_pylist():
             yield row | {"file": path.name}

@@ -24,11 +24,11 @@ _LEAVE_S = 10.0  # for the processes of a killed driver to go by themselves
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """A process of `kind` is killed, `after_s` after it is there and the run is so far."""
+    """A process of `kind` gets `what` once it is there and the run is so far."""
 
     kind: str
     progress: int = 0
-    after_s: float = 0.0
+    what: signal.Signals = signal.SIGKILL
 
 
 @dataclass(slots=True)
@@ -63,6 +63,7 @@ class Life:
             )
         self._process = psutil.Process(self.driver.pid)
         self._family: set[psutil.Process] = set()
+        self._struck: set[psutil.Process] = set()
 
     @property
     def over(self) -> bool:
@@ -76,10 +77,11 @@ class Life:
         return self._family
 
     def find(self, kind: str) -> psutil.Process | None:
-        """Return a living process of `kind`, the oldest first."""
+        """Return the oldest living process of `kind` that nothing was done to yet."""
         if kind == DRIVER:
             return None if self.over else self._process
-        found = [process for process in self.family() if MARKS[kind] in _title(process)]
+        untouched = self.family() - self._struck
+        found = [process for process in untouched if MARKS[kind] in title(process)]
         return min(found, key=lambda process: process.create_time(), default=None)
 
     def kill(self, kill: Kill, progress: Callable[[], int], deadline: float) -> bool:
@@ -87,15 +89,12 @@ class Life:
         while self.find(kill.kind) is None or progress() < kill.progress:
             if not _sleep(_POLL_S, deadline) or self.over:
                 return False
-        moment = min(deadline, time.monotonic() + kill.after_s)
-        while _sleep(_POLL_S, moment):
-            if self.over:
-                return False
         self.family()  # so that those a driver leaves behind are known
         if (victim := self.find(kill.kind)) is None:
             return False
         with suppress(psutil.NoSuchProcess):  # it has ended by itself just now
-            victim.send_signal(signal.SIGKILL)
+            victim.send_signal(kill.what)
+            self._struck.add(victim)
             return True
         return False
 
@@ -109,7 +108,7 @@ class Life:
             self.driver.kill()
         self.driver.wait()
         _, alive = psutil.wait_procs(family, timeout=_LEAVE_S)
-        titles = [_title(process) for process in alive]
+        titles = [title(process) for process in alive]
         for process in alive:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -186,7 +185,8 @@ def _sleep(seconds: float, deadline: float) -> bool:
     return time.monotonic() < deadline
 
 
-def _title(process: psutil.Process) -> str:
+def title(process: psutil.Process) -> str:
+    """Return what a process calls itself; nothing where it has ended."""
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return ""

@@ -2,6 +2,8 @@
 
 import asyncio
 import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth import metering
-from synth.chat import Sampling
+from synth.chat import Message, Sampling
 from synth.chat.connect import ChatSpec
 from synth.config import SynthConfig
 from synth.dataset import make_traces
 from synth.drive import Drive
+from synth.errors import EngineDied
 from synth.ledger import again, finished, owed
 from synth.plan import num_rounds, publish_round
 from synth.records import Outcome
@@ -21,13 +24,27 @@ from synth.run import load_run
 from synth.runner import Runner, Work
 from synth.synthesize import Options
 from synth.upkeep import retry_failed
+from tests.chaos.calls import CALLS_FILE, Calls
 from tests.chaos.check import count
-from tests.chaos.kills import DRIVER, Kill
-from tests.chaos.run import NUM_ITEMS, run_seed
-from tests.chaos.scripts import BROKEN, CALLS_FILE
+from tests.chaos.kills import DRIVER, Kill, run_through
+from tests.chaos.run import bound, regenerated_share
+from tests.chaos.scripts import BROKEN, LATENCY_S
+from tests.chaos.seed import Size, run_seed
+from tests.chaos.storm import CONTROLLER, NODE, REPLICA, WORKER
 from tests.synth.factories import make_items
 
 RECIPE = "tests.chaos.scripts.two_calls"
+CONFIG = """
+run: {run}
+recipe: tests.chaos.scripts.two_calls
+samples: 2
+seeds: {{limit: {{harmful: 14, benign: 14, borderline: 12}}}}
+teacher:
+  model: scripted
+  backend: scripted
+  engine_args: {{script: "tests.chaos.scripts:answer", max_num_seqs: 8}}
+limits: {{workers: 2, call_timeout_s: 30, drain_s: 3, start_timeout_s: 120}}
+"""
 
 
 class Mortal(Runner):
@@ -109,6 +126,33 @@ async def test_stopping_starts_no_further_call(
     assert len(finished(str(tmp_path))) < 5, "leases that had not begun stay owed"
 
 
+async def test_rows_beside_a_poison_row_are_not_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metering, "FIRST_WAIT_S", 0.001)
+    lives = [asyncio.Event()]
+
+    async def engine(self: object, messages: Sequence[Message], sampling: Sampling) -> str:
+        """Die of one question, and take every call in flight along."""
+        if "number 7?" in messages[-1]["content"]:
+            await asyncio.sleep(0.005)  # the others call again meanwhile
+            lives[-1].set()
+            lives.append(asyncio.Event())
+            raise EngineDied("this question kills")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(lives[-1].wait(), 0.02)
+            raise EngineDied("the engine is dead")
+        return "an answer"
+
+    monkeypatch.setattr("synth.chat.scripted.ScriptedChat._next", engine)
+    publish_round(str(tmp_path), 0, make_items(40, recipe=RECIPE), rows=16)
+    await live(str(tmp_path), 2, None, Runner)
+    found = count(tmp_path)
+    assert found.outcomes == {"ok": 2 * 39, "failed": 1}
+    assert (found.failed, found.poison) == (("Question number 7?",), 1)
+    assert len(lives) > 4, "two deaths make a suspect, two more, alone, the culprit"
+
+
 def test_a_whole_failed_lease_ends_well_after_retry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,18 +185,36 @@ def test_a_whole_failed_lease_ends_well_after_retry(
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "kills",
-    [
-        [Kill("worker", 60), Kill("replica", 120)],
-        [Kill("replica", 30), Kill(DRIVER, 100)],
-        [Kill("replica"), Kill("worker"), Kill("worker", 150)],
-    ],
-    ids=["worker-replica", "replica-driver", "at-their-start"],
-)
-def test_killed_processes_lose_nothing(kills: list[Kill], tmp_path: Path) -> None:
-    result = run_seed(kills, tmp_path / "seed")
+@pytest.mark.timeout(300)
+def test_a_cluster_that_loses_one_of_everything_loses_no_row(tmp_path: Path) -> None:
+    size = Size(rows=160, poison=1, timeout_s=240)
+    kinds = [WORKER, CONTROLLER, REPLICA, NODE, WORKER, DRIVER, CONTROLLER, REPLICA, WORKER]
+    kills = [Kill(kind, 20 * index) for index, kind in enumerate(kinds, start=1)]
+    result = run_seed(size, kills, 1, tmp_path / "seed")
     assert result.whole, result
-    assert result.count.planned == NUM_ITEMS
-    assert result.story.kills.total() == len(kills)
-    assert result.story.left_behind == 0
+    assert dict(result.kills) == {WORKER: 3, REPLICA: 2, CONTROLLER: 2, NODE: 1, DRIVER: 1}
+    assert result.store_faults > 0
+    assert regenerated_share([result]) <= bound([result]), result
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_processes_killed_at_their_start_lose_nothing(tmp_path: Path) -> None:
+    run, config, record = tmp_path / "run", tmp_path / "config.yaml", tmp_path / "calls"
+    config.write_text(CONFIG.format(run=run))
+    record.touch()
+    calls = Calls(record)
+    kills = [Kill("replica"), Kill("worker"), Kill(DRIVER, 60)]
+    story = run_through(
+        ["ray_jobs.synthesize", str(config), "--force"],
+        kills,
+        progress=lambda: calls.look().answered,
+        log=tmp_path / "drivers.log",
+        env={CALLS_FILE: str(record), LATENCY_S: "0.25"},
+        timeout_s=110,
+    )
+    found = count(run)
+    assert found.whole, found
+    assert (found.planned, found.rows) == (80, 160)
+    assert story.kills.total() == len(kills)
+    assert story.left_behind == 0
