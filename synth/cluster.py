@@ -25,6 +25,12 @@ R = TypeVar("R")
 # share starve each other without a word. Engines are limited by pools, not by this number.
 LOCAL_CPUS = 16
 MAX_TASKS = 32
+# Of actors that call or host a pool: by default Serve takes each call through two more threads, for
+# the sake of code that blocks its loop. Ours does not, and thousands of small calls feel it.
+CALL_PATH = {
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+}
 
 
 def join_ray() -> None:

@@ -10,6 +10,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from synth import storage
+from synth.cluster import CALL_PATH
 from synth.config import Labels
 from synth.errors import RunFault
 from synth.metrics import WorkerMetrics
@@ -164,6 +165,7 @@ def start_workers(
     actor_class = ray.remote(WorkerActor).options(
         num_cpus=WORKER_CPUS,
         label_selector=labels or None,
+        runtime_env={"env_vars": CALL_PATH},
         max_restarts=-1,
         max_task_retries=0,
         max_concurrency=MAX_OPEN_CALLS,

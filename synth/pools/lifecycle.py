@@ -22,6 +22,7 @@ from ray.serve.schema import ApplicationStatus, LoggingConfig
 
 from synth import storage
 from synth.chat.connect import ChatSpec
+from synth.cluster import CALL_PATH
 from synth.config import Limits, ModelConfig
 from synth.errors import RunFault
 from synth.pools.chatter import keep_chatter
@@ -130,7 +131,7 @@ def _target(
             "num_cpus": model.resources.num_cpus,
             "num_gpus": model.resources.num_gpus,
             "label_selector": model.resources.labels or None,
-            "runtime_env": {"env_vars": dict(environment)},
+            "runtime_env": {"env_vars": {**CALL_PATH, **environment}},
         },
         "max_ongoing_requests": 2 * plan.max_num_seqs,
         "graceful_shutdown_timeout_s": limits.call_timeout_s,
