@@ -52,10 +52,12 @@ def bound(results: Sequence[Result]) -> float:
     """Return what `regenerated_share` may be: each death costs what was at stake, and no more.
 
     That is the calls in flight and the finished rows of the leases that were open, as they were
-    found at the kills. An engine that dies of a poison row is a death like any other.
+    found at the kills. An engine that dies of a poison row is a death like any other, and so is a
+    node that left by itself.
     """
     extra = sum(
-        (sum(result.kills.values()) + result.poison_deaths) * statistics.mean(result.at_stake)
+        (sum(result.kills.values()) + result.poison_deaths + result.nodes_gone)
+        * statistics.mean(result.at_stake)
         for result in results
         if result.at_stake
     )
@@ -78,6 +80,7 @@ def summarize(results: Sequence[Result], calm: Result) -> dict[str, object]:
             statistics.median(result.seconds for result in results) / calm.seconds, 2
         ),
         "poison_deaths": sum(result.poison_deaths for result in results),
+        "nodes_gone": sum(result.nodes_gone for result in results),
         "store_faults": sum(result.store_faults for result in results),
         "left_behind": sum(result.left_behind for result in results),
         "seconds": [round(result.seconds) for result in results],
@@ -113,8 +116,8 @@ def tell(result: Result) -> str:
     return (
         f"{result.seconds:.0f} s, kills {dict(result.kills)}, {result.calls_made} calls of "
         f"{result.size.calls}, {result.poison_deaths} deaths of poison, "
-        f"{result.store_faults} faults of the store, left behind {result.left_behind}, "
-        f"lost {result.lost}, double {count.double}, wrong {result.wrong}, {count.outcomes}"
+        f"{result.nodes_gone} nodes gone, {result.store_faults} faults of the store, "
+        f"left behind {result.left_behind}, lost {result.lost}, double {count.double}, wrong {result.wrong}, {count.outcomes}"
     )
 
 

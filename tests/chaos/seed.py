@@ -69,6 +69,7 @@ class Result:
     Attributes:
         kills: By kind.
         at_stake: Calls in flight and finished rows of open leases, at each kill.
+        nodes_gone: Nodes that left by themselves.
         seconds: From the first driver's start to the last one's end.
         calls_made: Calls that reached an engine, whatever became of them.
         poison_deaths: Engines that died of a poison row.
@@ -81,6 +82,7 @@ class Result:
     size: Size
     kills: Mapping[str, int]
     at_stake: Sequence[int]
+    nodes_gone: int
     seconds: float
     calls_made: int
     poison_deaths: int
@@ -127,6 +129,7 @@ def run_seed(size: Size, kills: Sequence[Kill], seed: int, folder: Path) -> Resu
         size=size,
         kills=storm.kills,
         at_stake=storm.at_stake,
+        nodes_gone=storm.nodes_gone,
         seconds=storm.seconds,
         calls_made=storm.calls.made,
         poison_deaths=storm.calls.deaths,

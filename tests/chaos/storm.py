@@ -28,9 +28,9 @@ MARKS = {
 NODE_ENV = {
     # Serve's controller looks ten times a second, which two cores feel.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
-    # A node whose process is gone is found dead in seconds.
+    # A node whose process is gone is found dead in seconds, one that is slow to answer is not.
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_failure_threshold": "8",
 }
 # What an entry point of a Ray job finds in its environment: it joins the cluster it is on.
 _JOB = {"RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"runtime_env": {}, "metadata": {}})}
@@ -45,6 +45,7 @@ class Storm:
     Attributes:
         kills: Kills that found a victim, by kind.
         at_stake: Calls in flight and finished rows of open leases, at each kill.
+        nodes_gone: Nodes that left by themselves.
         seconds: From the first driver's start to the last one's end.
         left_behind: Workers and replicas that were still there in the end.
     """
@@ -54,6 +55,7 @@ class Storm:
     ) -> None:
         self.kills: Counter[str] = Counter()
         self.at_stake: list[int] = []
+        self.nodes_gone = 0
         self.seconds = 0.0
         self.left_behind = 0
         self.calls = calls
@@ -78,8 +80,9 @@ class Storm:
             for kill in kills:
                 while not self._strike(kill):
                     time.sleep(_POLL_S)
-            with suppress(subprocess.TimeoutExpired):
-                self._driver.wait(max(0.1, self._deadline - time.monotonic()))
+            while self._driver.poll() is None and time.monotonic() < self._deadline:
+                self._replace_ended()
+                time.sleep(_POLL_S)
             assert self._driver.poll() == 0, self._said()
         finally:
             self._driver.kill()
@@ -100,6 +103,7 @@ class Storm:
     def _strike(self, kill: Kill) -> bool:
         """Kill one of the kind if it is time to; say whether there was a victim."""
         self.calls.look()
+        self._replace_ended()
         assert self._driver.poll() is None, f"ended before {kill}: {self._said()}"
         assert time.monotonic() < self._deadline, f"no time left for {kill}: {self._said()}"
         if self.calls.answered < kill.progress or not self._under_way():
@@ -112,6 +116,13 @@ class Storm:
         self.at_stake.append(at_stake)
         self.kills[kill.kind] += 1
         return True
+
+    def _replace_ended(self) -> None:
+        """Add a node for each that left by itself, as Ray has it leave when it answers too late."""
+        for node in [node for node in self._nodes if node.poll() is not None]:
+            self._nodes.remove(node)
+            self._nodes.append(self._cluster.add_node(_SPOT))
+            self.nodes_gone += 1
 
     def _under_way(self) -> bool:
         """Say whether engines have calls of the driver that lives."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synth import seed_parquet
 from synth.config import SeedsConfig
 from synth.errors import BadInput
 from synth.seed_files import read_rows
@@ -109,6 +110,18 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 )
 def test_a_file_without_rows_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     assert refusal(write(tmp_path / name, content)).rule == "must hold at least one seed"
+
+
+def test_parquet_that_is_long_but_unfolds_to_no_more_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seed_parquet, "UNFOLDED_BYTES", 1 << 16)
+    monkeypatch.setattr(seed_parquet, "PIECE_BYTES", 1 << 14)
+    texts = [f"{number} " * 1_000 for number in range(100)]
+    path = write_parquet(tmp_path / "a.parquet", {"prompt": texts})
+    with path.open("rb") as stream:
+        rows = list(seed_parquet.parquet_rows(str(path), stream, ["prompt"]))
+    assert [cells["prompt"] for _, cells in rows] == texts
 
 
 def test_a_parquet_file_without_rows_is_refused(tmp_path: Path) -> None:
