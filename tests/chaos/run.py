@@ -117,7 +117,8 @@ def tell(result: Result) -> str:
         f"{result.seconds:.0f} s, kills {dict(result.kills)}, {result.calls_made} calls of "
         f"{result.size.calls}, {result.poison_deaths} deaths of poison, "
         f"{result.nodes_gone} nodes gone, {result.store_faults} faults of the store, "
-        f"left behind {result.left_behind}, lost {result.lost}, double {count.double}, wrong {result.wrong}, {count.outcomes}"
+        f"left behind {result.left_behind}, lost {result.lost}, double {count.double}, "
+        f"wrong {result.wrong}, {count.outcomes}"
     )
 
 
