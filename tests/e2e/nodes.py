@@ -69,7 +69,9 @@ class Cluster:
     clients: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def add_node(self, *options: str, **env: str) -> subprocess.Popen[bytes]:
-        """Start a further node and return its process."""
+        """Start a further node, after those before it, and return its process."""
+        # Nodes that start at once choose the same names for their sockets.
+        wait_until(lambda: _has_raylet(self.nodes[-1]), START_S, "the node before has begun")
         return self._start([f"--address={self.address}", *options], env)
 
     def end_node(self, node: subprocess.Popen[bytes]) -> None:
@@ -119,6 +121,13 @@ class Cluster:
             )
         self.nodes.append(process)
         return process
+
+
+def _has_raylet(node: subprocess.Popen[bytes]) -> bool:
+    """Say whether a node's own process has come; one that has ended will not be waited for."""
+    if node.poll() is not None:
+        return True
+    return any(child.name() == "raylet" for child in psutil.Process(node.pid).children())
 
 
 @contextmanager
