@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import psutil
 import pyarrow.parquet as pq
 
 from tests.chaos.check import Count, count
-from tests.e2e.nodes import Cluster, wait_until
+from tests.e2e.nodes import BIN, Cluster, wait_until
 
 STABLE, ENGINES = "--labels=group=stable", "--labels=group=engines"
 JOB_S = 150.0
@@ -55,12 +55,22 @@ class Project:
 
     def submit(self, *options: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """Start `guideweave submit`, whose output goes into the project's `submit.log`."""
-        command = [sys.executable, "-m", "ray_jobs.cli", "submit", "run.yaml"]
+        ours = [sys.executable, "-m", "ray_jobs.cli", "submit", "run.yaml"]
+        command = [*ours, "--address", self.cluster.url, *options]
+        return self._start(command, self.cluster.env if env is None else env)
+
+    def submit_by_ray(self) -> subprocess.Popen[str]:
+        """Start `ray job submit` with the same run."""
+        rays = [str(BIN / "ray"), "job", "submit", "--address", self.cluster.url]
+        entry = ["--working-dir", ".", "--", "python", "-m", "ray_jobs.run", "run.yaml"]
+        return self._start([*rays, *entry], self.cluster.env)
+
+    def _start(self, command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
         with self.log.open("w") as log:
             submitted = subprocess.Popen(
-                [*command, "--address", self.cluster.url, *options],
+                command,
                 cwd=self.folder,
-                env=dict(self.cluster.env if env is None else env),
+                env=dict(env),
                 stdout=log,
                 stderr=log,
                 text=True,

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 START_S = 120.0
 _LEAVE_S = 15.0
-_BIN = Path(sys.executable).parent
+BIN = Path(sys.executable).parent
 _MEMORY = 100 * 1024 * 1024
 _POLL_S = 0.25
 _FAKE = "ray.autoscaler._private.fake_multi_node.node_provider"
@@ -112,7 +112,7 @@ class Cluster:
         ]
         with (self.folder / "nodes.log").open("ab") as log:
             process = subprocess.Popen(
-                [str(_BIN / "ray"), "start", *common, *options],
+                [str(BIN / "ray"), "start", *common, *options],
                 env={**self.env, **env},
                 stdout=log,
                 stderr=log,
@@ -209,14 +209,14 @@ def _environment(folder: Path) -> dict[str, str]:
     others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     env = {
         **others,
-        "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "RAY_TMPDIR": str(folder),
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
     made = {**env, "HOME": str(folder)}
     token = subprocess.run(
-        [str(_BIN / "ray"), "get-auth-token", "--generate"], env=made, capture_output=True
+        [str(BIN / "ray"), "get-auth-token", "--generate"], env=made, capture_output=True
     )
     assert token.returncode == 0, token.stderr
     path = folder / ".ray" / "auth_token"

@@ -86,7 +86,7 @@ def test_a_stopped_a_terminated_and_a_bereft_job_lose_nothing(
     tell("SIGTERM", seconds=since(started), kept=after)
     assert after["ok"] > kept["ok"]
 
-    submitted = own.submit()
+    submitted = own.submit_by_ray()
     own.wait_for_leases(2)
     cluster.end_node(engines)
     started = time.monotonic()
