@@ -23,7 +23,7 @@ from ray.exceptions import RpcError
 from synth.config import Labels, ModelConfig, Resources
 from synth.errors import BadInput
 
-PATIENCE_S = 40.0  # a cluster may still be coming up
+PATIENCE_S = 20.0  # a cluster may still be coming up
 LOOK_S = 2.0
 _RPC_S = 10.0
 _FIT = 1e-6  # resources are floats
