@@ -26,9 +26,10 @@ def blocks(language: str) -> list[str]:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the recipe and the configuration of the README."""
     recipe, _ = blocks("python")
-    [config] = blocks("yaml")
+    config, larger = blocks("yaml")
     (tmp_path / "concise.py").write_text(recipe)
     (tmp_path / "run.yaml").write_text(config)
+    (tmp_path / "larger.yaml").write_text(f"recipe: refusal\n{larger}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
@@ -37,6 +38,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_recipe_takes_fifteen_lines() -> None:
     recipe, _ = blocks("python")
     assert len(recipe.splitlines()) <= 15
+
+
+def test_the_larger_configuration_is_one(project: Path) -> None:
+    assert load_config("larger.yaml").run.startswith("s3://")
 
 
 def test_the_python_example_makes_a_dataset_with_the_recipe(

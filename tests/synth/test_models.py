@@ -52,7 +52,10 @@ def test_a_folder_without_a_config_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model", ["/no/such/folder", "./models/none", "runs/demo/models/srg"])
-def test_a_path_to_nothing_is_refused(model: str) -> None:
+def test_a_path_to_nothing_is_refused(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match="is not a folder"):
         identify(ModelConfig(model=model))
 
