@@ -3,7 +3,7 @@
     python -m tests.protections [WORD ...]
 
 `tests/data/protections.yaml` names what protects, the lines that do it, and the tests that must
-notice. All of them take a quarter of an hour on two cores; words choose those whose name or file
+notice. All of them take half an hour on two cores; words choose those whose name or file
 holds one. The exit code is 1 where a protection could be taken out unnoticed.
 """
 
