@@ -1,0 +1,1 @@
+"""Surgery on traces: taking texts apart into sentences, steps and sections, and joining them."""
