@@ -113,7 +113,7 @@ async def judge_step(
 JUDGE = Recipe(
     name=RECIPE,
     version=1,
-    steps=(Step(judge_step),),
+    steps=(Step(judge_step, roles=("judge",)),),
     needs={"judge": frozenset()},
     guided=False,
 )

@@ -7,27 +7,43 @@ function.
 import importlib
 import importlib.util
 import inspect
+import json
 import re
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
 
 from synth.config import NAME
 from synth.errors import BadInput
-from synth.recipes.base import Format, Models, Recipe, Step, StepFunction
+from synth.recipes.base import Before, Format, Models, Recipe, Step, StepFunction, Train
+from synth.recipes.r1_act import R1_ACT
 from synth.recipes.refusal import REFUSAL
+from synth.recipes.saro import SARO
+from synth.recipes.sgasa import SGASA
 from synth.recipes.srg import SRG
+from synth.recipes.stair import STAIR
+from synth.recipes.star1 import STAR1
+from synth.recipes.thinksafe import THINKSAFE
 
 __all__ = [
     "RECIPES",
+    "Before",
     "Format",
     "Models",
     "Recipe",
     "Step",
     "StepFunction",
+    "Train",
+    "configured",
     "find_recipe",
     "locate_recipe",
 ]
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (REFUSAL, SRG)}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (REFUSAL, SRG, SARO, SGASA, R1_ACT, STAIR, STAR1, THINKSAFE)
+}
 
 
 def locate_recipe(name: str) -> None:
@@ -54,13 +70,52 @@ def locate_recipe(name: str) -> None:
         raise BadInput(file="config", field="recipe", value=name, rule=rule)
 
 
-@cache
-def find_recipe(name: str) -> Recipe:
+def find_recipe(name: str, options: Mapping[str, Any] | None = None) -> Recipe:
     """Return the recipe called `name`, importing a user's own by its dotted path.
 
     A bare step function becomes a recipe of one step; `VERSION`, `NEEDS` and `FORMAT` of its
     module are taken where they stand.
+
+    Args:
+        name: Its key in the table, or a dotted path.
+        options: What is chosen of the recipe's options.
+
+    Raises:
+        BadInput: There is none, or it does not take the options.
     """
+    if not options:
+        return _find(name)
+    # What YAML knows and JSON does not, such as a date, is no option of any recipe.
+    return _configured(name, json.dumps(dict(options), sort_keys=True, default=str))
+
+
+def configured(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
+    """Return `recipe` with `options`.
+
+    Raises:
+        BadInput: It does not take them.
+    """
+    field = f"options.{recipe.name}"
+    if recipe.configure is None:
+        rule = f"recipe {recipe.name} has no options"
+        raise BadInput(file="config", field=field, value=dict(options), rule=rule)
+    try:
+        return recipe.configure(type(recipe.options).model_validate(dict(options)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([field, *map(str, first["loc"])])
+        raise BadInput(
+            file="config", field=where, value=first["input"], rule=first["msg"]
+        ) from None
+
+
+@cache
+def _configured(name: str, options: str) -> Recipe:
+    return configured(_find(name), json.loads(options))
+
+
+@cache
+def _find(name: str) -> Recipe:
     locate_recipe(name)
     if name in RECIPES:
         return RECIPES[name]
@@ -72,11 +127,12 @@ def find_recipe(name: str) -> Recipe:
     if not inspect.iscoroutinefunction(found):
         rule = "must name a Recipe or an async step function in that module"
         raise BadInput(file="config", field="recipe", value=name, rule=rule)
+    needs = getattr(module, "NEEDS", {"teacher": frozenset()})
     return Recipe(
         name=attribute,
         version=getattr(module, "VERSION", 1),
-        steps=(Step(found),),
-        needs=getattr(module, "NEEDS", {"teacher": frozenset()}),
+        steps=(Step(found, roles=tuple(sorted(needs, key=lambda role: role != "teacher"))),),
+        needs=needs,
         format=getattr(module, "FORMAT", "think"),
     )
 

@@ -1,15 +1,18 @@
-"""The shape of a recipe: a list of steps, a step one async function over one item."""
+"""The shape of a recipe: steps that make traces, and trainings between them."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from guidelines import GuidelineSet
 from synth.chat import Ability, Chat, Reply, Sampling
+from synth.config import Strict
 from synth.errors import Unparsed
-from synth.records import Item, Trace
+from synth.pairs.base import Pair
+from synth.records import Item, Outcome, Seed, Trace
 
-Format = Literal["think", "answer"]
+Format = Literal["think", "answer", "steps"]
+Row = Mapping[str, Any]
 
 
 class Models(Protocol):
@@ -19,47 +22,131 @@ class Models(Protocol):
     format_retries: int
 
     def __getattr__(self, role: str) -> Chat:
-        """Return the chat of `role` (`teacher`, `judge`, `guard`, `student`)."""
+        """Return the chat of `role` (`teacher`, `target`, `judge`, `guard`, `student`)."""
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What is there when a step's items are made; iterating gives the traces before it.
+
+    Attributes:
+        step: Index of the step whose items are asked for.
+        rows: The recipe's finished rows of this step and all before it, whatever their outcome,
+            in the order of `row_id`. Rows that a model made which has since been trained anew,
+            and what was made from them, are not among them.
+        seeds: The training seeds.
+        samples: Asked for a seed.
+        guidelines: Names of the guideline sets; one empty name where the recipe has none.
+    """
+
+    step: int
+    rows: Sequence[Row]
+    seeds: Sequence[Seed] = ()
+    samples: int = 1
+    guidelines: Sequence[str] = ("",)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the `ok` traces of the nearest step before that has any rows."""
+        earlier = [row["step"] for row in self.rows if row["step"] < self.step]
+        return iter(self.traces(max(earlier)) if earlier else [])
+
+    def traces(self, step: int) -> list[Row]:
+        """Return the `ok` traces of one step."""
+        return [r for r in self.rows if r["step"] == step and r["outcome"] == Outcome.OK]
+
+
 StepFunction = Callable[[Item, Models, GuidelineSet | None], Awaitable[list[Trace]]]
-ItemsFunction = Callable[[Sequence[Mapping[str, Any]]], Iterable[Item]]
+ItemsFunction = Callable[[Before], Iterable[Item]]
+PairsFunction = Callable[[Sequence[Row]], Sequence[Pair]]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step.
+    """A step that makes traces.
 
     Attributes:
         run: The async function over one item.
-        items: Makes this step's items from the finished traces (rows) of the step before;
-            None for a first step, whose items are the seeds.
+        items: Makes this step's items; None for a first step, whose items are the seeds under
+            every guideline set, `samples` each. It is asked again whenever its items have
+            ended: further ones (a quota that is not met) run too, and only when there are none
+            does the next step begin.
+        roles: The roles that `run` calls; the first one is recorded as the generating model.
+        student: Name of the `Train` whose model plays the role `student` here.
+        lease_rows: Items of one lease; None fits it to the size of the plan.
     """
 
     run: StepFunction
     items: ItemsFunction | None = None
+    roles: tuple[str, ...] = ("teacher",)
+    student: str = ""
+    lease_rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Train:
+    """A training between steps.
+
+    Attributes:
+        name: Of the training, unique in its recipe; `<arm>-<name>` is the model's folder, unless
+            it is the arm's last model, which is called like the arm.
+        kind: `sft` trains on the curated traces of the nearest step before; `dpo` and `reward`
+            on `pairs`. A reward model is never the arm's own.
+        pairs: Makes pairs of the recipe's current `ok` rows; a pure function.
+        start: Name of the training whose model it goes on from; empty: the nearest one before
+            that is no reward model, and for the first the target itself.
+    """
+
+    name: str
+    kind: Literal["sft", "dpo", "reward"]
+    pairs: PairsFunction | None = None
+    start: str = ""
+
+
+class Options(Strict):
+    """Base of what a recipe lets a configuration choose; itself the options of one without any.
+
+    Attributes:
+        PLAN_ONLY: Names of those that plan more rows and change the text of none: quotas, budgets.
+    """
+
+    PLAN_ONLY: ClassVar[frozenset[str]] = frozenset()
+
+
+SFT = Train(name="sft", kind="sft")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A method of making data.
+    """A method of making data and students.
 
     Attributes:
         name: Its key in the table, and the arm's name.
         version: Raised by hand when a change would alter the text of a row.
-        steps: What runs, in order.
+        steps: What happens, in order. Where no training is among them, one SFT follows.
         needs: Abilities each role's chat must have.
-        format: `think`: reasoning, then the answer; `answer`: the answer alone.
+        format: `think`: reasoning in think tags, then the answer; `answer`: the answer alone;
+            `steps`: marked steps, then a marked answer (`synth/surgery/steps.py`).
         guided: Whether items are conditioned on a guideline set.
+        options: What a configuration may choose, `options.<recipe>` there.
+        configure: Returns the recipe for other options; None where it has none.
+        keep: The recipe's own rule of acceptance: why a trace of its SFT step is not kept, or
+            None where it is. A pure function of the trace's row.
+        special_tokens: Added to the student's vocabulary before its first training.
+        max_rows: So many SFT rows at most, chosen for diversity; None keeps all.
     """
 
     name: str
     version: int
-    steps: tuple[Step, ...]
+    steps: tuple[Step | Train, ...]
     needs: Mapping[str, frozenset[Ability]] = field(default_factory=dict)
     format: Format = "think"
     guided: bool = True
+    options: Options = field(default_factory=Options)
+    configure: Callable[[Any], Self] | None = None
+    keep: Callable[[Row], str | None] | None = None
+    special_tokens: tuple[str, ...] = ()
+    max_rows: int | None = None
 
 
 async def ask_until(

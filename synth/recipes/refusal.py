@@ -8,14 +8,15 @@ from guidelines import GuidelineSet
 from synth.chat import Reply
 from synth.prompts import load_turns
 from synth.recipes.base import Models, Recipe, Step, ask_until
+from synth.recipes.srg import one_turn
 from synth.records import Item, Trace
 
-VERSION = 1
+VERSION = 2
 
 
 async def refusal(item: Item, models: Models, guidelines: GuidelineSet | None) -> list[Trace]:
     """Answer as the label asks: one trace without reasoning."""
-    messages = [*load_turns("refusal.yaml")[item.seed.label], *item.seed.messages]
+    messages = [*load_turns("refusal.yaml")[item.seed.label], one_turn(item.seed)]
     trace = await ask_until(lambda: models.teacher(messages, models.sampling), _read, models)
     return [trace]
 

@@ -1,0 +1,168 @@
+"""SGASA: guidelines that a model writes for itself (arXiv 2511.21214v1, its method section).
+
+All there is of a new family of attacks is a handful of labelled examples. The model to be trained
+(role `target`; there is no other teacher)
+
+0. writes guidelines from the examples, and keeps those under which it answers the very same
+   examples as it should;
+1. writes thousands of prompts like them, and keeps those that it labels as intended;
+2. answers the kept prompts under a guideline, and
+3. is trained on the answers taken, the guideline left out;
+4. then the model so trained answers without any guideline, and
+5. is trained by DPO on prompts where its answers differ.
+
+Published are these steps, their tags, that benign answers are scored by the model itself, and the
+numbers marked `paper`. Ours are all texts, the scale of the score, that a guideline must pass on
+all examples, one row and one pair a prompt, that the student scores its own samples, and how a
+target is asked that does not mark its reasoning (`sgasa_asking.py`).
+
+The examples are the run's training seeds: `seeds.path` names a file of one family's. What is tried
+until which quota stands in `sgasa_items.py`, which answer is taken in `sgasa_choice.py`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+from guidelines import GuidelineSet
+from synth.neardup import contaminated
+from synth.pairs.base import Pair
+from synth.pairs.outcome import by_outcome
+from synth.recipes.base import Before, Models, Recipe, Row, Step, Train
+from synth.recipes.sgasa_asking import Asker, together
+from synth.recipes.sgasa_choice import WANTED, choose, ended_well, stance_of, why_not
+from synth.recipes.sgasa_items import (
+    ANSWERS,
+    KEPT,
+    LABELS,
+    RECIPE,
+    SAMPLES,
+    SIMILARITY,
+    answer_items,
+    guideline_items,
+    prompt_items,
+    sample_items,
+)
+from synth.recipes.sgasa_options import SgasaOptions
+from synth.records import Item, Trace
+
+VERSION = 1  # ours
+COPIED, MISMATCHED = "copied", "mismatched"  # ours: of prompts that are not kept
+
+
+async def write_guideline(
+    item: Item, models: Models, _: GuidelineSet | None, *, options: SgasaOptions
+) -> list[Trace]:
+    """Write a guideline from examples and verify it on the same: one trace, the guideline."""
+    asker, examples = Asker(models.target, models, options), item.payload["examples"]
+    guideline = await asker.guideline(examples)
+    answers = await together(
+        asker.sample_guided(guideline.answer, example["prompt"]) for example in examples
+    )
+    verdicts = [
+        {"seed_id": e["seed_id"], "label": e["label"], "stance": stance_of(answer, options)}
+        for e, answer in zip(examples, answers, strict=True)
+    ]
+    passed = sum(verdict["stance"] == WANTED[verdict["label"]] for verdict in verdicts)
+    verified = passed / len(verdicts) >= options.verify_share
+    return [replace(guideline, payload={"verdicts": verdicts, "verified": verified})]
+
+
+async def write_prompt(
+    item: Item, models: Models, _: GuidelineSet | None, *, options: SgasaOptions
+) -> list[Trace]:
+    """Write a prompt like the examples shown, and label it: one trace, the prompt."""
+    asker, shown = Asker(models.target, models, options), item.payload["shown"]
+    written = await asker.prompt(item.seed.label, shown)
+    others = {str(place): text for place, text in enumerate(shown)}
+    if contaminated({"new": written.answer}, others, SIMILARITY):
+        return [replace(written, payload={"verdict": COPIED})]
+    label = await asker.label(written.answer)
+    verdict = KEPT if label == item.seed.label else MISMATCHED
+    return [replace(written, payload={"verdict": verdict})]
+
+
+async def answer_guided(
+    item: Item, models: Models, _: GuidelineSet | None, *, options: SgasaOptions
+) -> list[Trace]:
+    """Answer a prompt several times under a guideline, and choose: a trace for each answer."""
+    asker, guideline = Asker(models.target, models, options), item.payload["guideline"]
+    asked = (asker.sample_guided(guideline, item.seed.prompt) for _ in range(options.responses))
+    return await choose(item, await together(asked), asker)
+
+
+async def sample_student(
+    item: Item, models: Models, _: GuidelineSet | None, *, options: SgasaOptions
+) -> list[Trace]:
+    """Let the trained model answer a prompt alone, and choose: a trace for each answer."""
+    asker = Asker(models.student, models, options)
+    asked = (asker.sample(item.seed) for _ in range(options.responses))
+    return await choose(item, await together(asked), asker)
+
+
+def due_answers(before: Before, *, options: SgasaOptions) -> Iterator[Item]:
+    """Yield prompts to answer, until enough have an answer that is taken."""
+    met = {row["seed_id"] for row in before.traces(ANSWERS) if why_not(row) is None}
+    yield from answer_items(before, met, options=options)
+
+
+def due_samples(before: Before, *, options: SgasaOptions) -> Iterator[Item]:
+    """Yield prompts for the student, until enough have a pair."""
+    met = {pair.seed_id for pair in by_outcome(before.traces(SAMPLES), ended_well, per_seed=1)}
+    yield from sample_items(before, met, options=options)
+
+
+def pairs(rows: Sequence[Row], *, options: SgasaOptions) -> list[Pair]:
+    """Return one pair a prompt, the answer taken over one that its label forbids, up to quotas.
+
+    A prompt whose answers do not differ in this has none.
+    """
+    found = by_outcome((row for row in rows if row["step"] == SAMPLES), ended_well, per_seed=1)
+    taken: list[Pair] = []
+    for label in LABELS:
+        of_label = sorted((p for p in found if p.label == label), key=lambda pair: pair.row_id)
+        taken += of_label[: getattr(options.dpo, label)]
+    return taken
+
+
+def sgasa(options: SgasaOptions) -> Recipe:
+    """Return SGASA with these options."""
+    steps = (
+        Step(
+            partial(write_guideline, options=options),
+            items=partial(guideline_items, options=options),
+            roles=("target",),
+        ),
+        Step(
+            partial(write_prompt, options=options),
+            items=partial(prompt_items, options=options),
+            roles=("target",),
+        ),
+        Step(
+            partial(answer_guided, options=options),
+            items=partial(due_answers, options=options),
+            roles=("target",),
+        ),
+        Train(name="sft", kind="sft"),
+        Step(
+            partial(sample_student, options=options),
+            items=partial(due_samples, options=options),
+            roles=("student",),
+            student="sft",
+        ),
+        Train(name="dpo", kind="dpo", pairs=partial(pairs, options=options)),
+    )
+    return Recipe(
+        name=RECIPE,
+        version=VERSION,
+        steps=steps,
+        needs={"target": frozenset() if options.native_thought else frozenset({"regex"})},
+        guided=False,
+        options=options,
+        configure=sgasa,
+        keep=why_not,
+        max_rows=options.sft.harmful + options.sft.benign,
+    )
+
+
+SGASA = sgasa(SgasaOptions())

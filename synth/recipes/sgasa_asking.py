@@ -1,0 +1,202 @@
+"""How SGASA asks a model, and reads what it says.
+
+A target that marks its reasoning by itself gets one plain turn a question. Any other is shown
+worked turns first, and its reply is constrained: a small model keeps to no form otherwise.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from synth.chat import Chat, Message, Reply, Sampling
+from synth.errors import Unparsed
+from synth.judges.delimit import delimit
+from synth.prompts import load_text, load_turns, render
+from synth.recipes.base import Models, ask_until
+from synth.recipes.sgasa_options import SgasaOptions
+from synth.recipes.srg import CHARS_PER_TOKEN, MIN_CHARS, read_sections, section_pattern, times
+from synth.records import Outcome, Seed, Trace
+from synth.surgery.completion import is_whole, take_apart
+
+PARTS = ("Telling them apart", "Declining", "Helping")  # ours: of a guideline
+PART_SHARE = 0.3  # ours: of the character budget, for each of the three parts
+MIN_PROMPT_CHARS = 20  # ours
+LONGER = 2  # ours: a prompt has at most so many times the characters of the longest one shown
+PROMPT_SHARE = 0.9  # ours: and at most so much of the character budget
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked, and the form of the reply.
+
+    Attributes:
+        name: Of its prompt, `sgasa_<name>.md`, and its worked turns in `sgasa.yaml`.
+        tag: Stands around the reply.
+        pattern: What stands in the tag.
+        is_text: Whether that is running text, of which `pattern` is only the bounds: a target
+            that thinks by itself may then write any.
+    """
+
+    name: str
+    tag: str
+    pattern: str
+    is_text: bool = False
+
+    def read(self, text: str, bounded: bool) -> str | None:
+        """Return what stands in the tag, where there is one tag in `text` and it is as asked."""
+        opening, closing = f"<{self.tag}>", f"</{self.tag}>"
+        if text.count(opening) != 1 or text.count(closing) != 1:
+            return None
+        found = text.partition(opening)[2].partition(closing)[0].strip()
+        as_asked = re.fullmatch(self.pattern, found) or (self.is_text and not bounded)
+        return found if found and as_asked else None
+
+
+CLASSIFY = Question(name="classify", tag="Answer", pattern="(harmful|benign)")  # paper: the tag
+SCORE = Question(name="score", tag="score", pattern="(10|[1-9])")  # ours
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """One model of a step, asked as the options say.
+
+    Attributes:
+        chat: The model.
+        models: The step's models, for the run's own sampling.
+        options: Of the recipe.
+    """
+
+    chat: Chat
+    models: Models
+    options: SgasaOptions
+
+    @property
+    def sampling(self) -> Sampling:
+        """The paper's sampling, within the run's own bound of tokens."""
+        most = min(self.options.max_tokens, self.models.sampling.max_tokens)
+        return Sampling(temperature=self.options.temperature, max_tokens=most)
+
+    async def guideline(self, examples: Sequence[Mapping[str, str]]) -> Trace:
+        """Ask how to tell the examples' labels apart; the answer is the guideline.
+
+        Raises:
+            BadInput: There is too little room for it.
+            Unparsed: No reply had the asked form, as for all questions in a tag.
+        """
+        length = times(self.sampling.max_tokens, PART_SHARE, MIN_CHARS)
+        parts = (rf"{part}: [^<>\n]{length}[.!?]" for part in PARTS)
+        question = Question(name="write", tag="guidelines", pattern="\n".join(parts), is_text=True)
+        return await self._ask(question, _numbered((e["label"], e["prompt"]) for e in examples))
+
+    async def prompt(self, label: str, shown: Sequence[str]) -> Trace:
+        """Ask for another prompt like those shown; the answer is the prompt."""
+        room = int(self.sampling.max_tokens * CHARS_PER_TOKEN * PROMPT_SHARE)
+        most = min(room, LONGER * max(MIN_PROMPT_CHARS, *map(len, shown)))
+        question = Question(
+            name=f"augment_{label}",
+            tag="text",
+            pattern=rf"[^<>\n]{{{MIN_PROMPT_CHARS},{most}}}",
+            is_text=True,
+        )
+        return await self._ask(question, _numbered(("example", text) for text in shown))
+
+    async def label(self, prompt: str) -> str:
+        """Ask for the label of a prompt."""
+        return (await self._ask(CLASSIFY, {"request": prompt})).answer
+
+    async def score(self, prompt: str, answer: str) -> int | None:
+        """Ask how good an answer is, from 1 to 10; None where the model does not say."""
+        try:
+            return int((await self._ask(SCORE, {"request": prompt, "answer": answer})).answer)
+        except Unparsed:
+            return None
+
+    async def sample_guided(self, guideline: str, prompt: str) -> Trace:
+        """Sample an answer to a request under a guideline; see `sample`.
+
+        The paper's one turn holds the guideline in its tags, the request, and to consult it. A
+        target that is shown worked turns has the guideline before these, and the request last.
+        """
+        if self.options.native_thought:
+            fields = {"guideline": guideline, **delimit({"request": prompt})}
+            turn = _user(render(load_text("sgasa_consult.md"), **fields))
+            return await self._sample([turn], self.sampling, _read_thought)
+        bounded = replace(self.sampling, regex=section_pattern(self.sampling.max_tokens))
+        messages = [*_shown("answer", guideline=guideline), _user(prompt)]
+        return await self._sample(messages, bounded, read_sections)
+
+    async def sample(self, seed: Seed) -> Trace:
+        """Sample an answer to the request alone, of a model that marks its reasoning.
+
+        Returns:
+            The sample, or a trace that is `unparsed` or `truncated`.
+        """
+        return await self._sample(seed.messages, self.sampling, _read_thought)
+
+    async def _ask(self, question: Question, texts: Mapping[str, str]) -> Trace:
+        """Ask about texts; the answer is what stands in the reply's tag."""
+        bounded = not self.options.native_thought
+        sampling, material = self.sampling, "\n\n".join(delimit(texts).values())
+        if bounded:
+            messages = [*_shown(question.name), _user(material)]
+            whole = f"<{question.tag}>{question.pattern}</{question.tag}>"
+            sampling = replace(sampling, regex=whole)
+        else:
+            asked = load_text(f"sgasa_{question.name}.md")
+            messages = [_user(f"{asked}\n\n{material}")]
+
+        def read(reply: Reply) -> Trace | None:
+            if (found := question.read(reply.text, bounded)) is None:
+                return None
+            return Trace(reasoning=reply.reasoning, answer=found, raw=reply.text)
+
+        return await ask_until(lambda: self.chat(messages, sampling), read, self.models)
+
+    async def _sample(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        read: Callable[[Reply], Trace | None],
+    ) -> Trace:
+        try:
+            return await ask_until(lambda: self.chat(messages, sampling), read, self.models)
+        except Unparsed as fault:
+            outcome = Outcome.TRUNCATED if fault.truncated else Outcome.UNPARSED
+            return Trace(reasoning="", answer="", raw=fault.raw, outcome=outcome)
+
+
+async def together(calls: Iterable[Awaitable[Result]]) -> list[Result]:
+    """Await all calls at once; where one fails, the others are cancelled."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _read_thought(reply: Reply) -> Trace | None:
+    """Return the marked reasoning and the answer, if both are there and whole."""
+    parts = take_apart(reply)
+    if not is_whole(parts) or reply.finish_reason == "length":
+        return None
+    return Trace(reasoning=parts.reasoning.strip(), answer=parts.answer.strip(), raw=reply.text)
+
+
+def _shown(name: str, **fields: str) -> list[Message]:
+    """Return a question's own text as the system's, and the worked turns that follow it."""
+    system = render(load_text(f"sgasa_{name}.md"), **fields)
+    return [Message(role="system", content=system), *load_turns("sgasa.yaml")[name]]
+
+
+def _numbered(texts: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return texts by their name and place: `harmful 1`, `benign 2`, ..."""
+    return {f"{name} {place}": text for place, (name, text) in enumerate(texts, start=1)}
+
+
+def _user(text: str) -> Message:
+    return Message(role="user", content=text)
