@@ -6,35 +6,44 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from guidelines import GuidelineSet
 from synth import ledger, storage
 from synth.config import SynthConfig
 from synth.curate import card
+from synth.curate.arms import Arm, last_step_varies, make_arms
+from synth.curate.closer import look_into_lease, looked_into
+from synth.curate.counts import FACET, Facet, count, counts
 from synth.curate.local import MEASURED
 from synth.curate.policy import Policy, load_policy, policy_name
+from synth.curate.preference import (
+    Preferences,
+    make_preferences,
+    place,
+    read_rows,
+    write_preferences,
+)
+from synth.curate.rules import NOTHING_ASIDE, Drop
 from synth.curate.select import COLUMNS, Part, Selection, select
 from synth.curate.shards import write_shards
 from synth.digest import digest
 from synth.measures import ensure_measures, read_lease_measures
 from synth.measures.store import Map, to_parquet
+from synth.recipes.base import Recipe, Train
 from synth.stage import Manifest, stage
 
 DROPS_FILE, CARD_FILE = "drops.parquet", "README.md"
-
-FACET = ("recipe", "label", "category")
-Facet = tuple[str, str, str]
 
 
 def curate(
     config: SynthConfig,
     *,
-    formats: Mapping[str, str],
+    recipes: Mapping[str, Recipe],
     evaluation_prompts: Mapping[str, str],
     guideline_sets: Sequence[GuidelineSet],
     fingerprint: Mapping[str, str],
+    aside: Mapping[str, Drop] = NOTHING_ASIDE,
     drift: Sequence[Mapping[str, Any]] = (),
     map: Map = builtins.map,
 ) -> Manifest:
@@ -42,36 +51,46 @@ def curate(
 
     Args:
         config: Names the run and the policy.
-        formats: Recipe to `think` or `answer`; the recipes in it are the arms.
+        recipes: By name; they are the arms.
         evaluation_prompts: What students are tested on, by id.
         guideline_sets: What the traces were conditioned on.
         fingerprint: What the run says its rows' text depends on, for manifest and card.
+        aside: `row_id` of traces that are out of the question, and why: they are stale, or came
+            after their recipe's tokens were spent.
         drift: Accepted changes of it, each with `why` and `changed`.
         map: Runs the missing measures, one task a lease.
 
     Raises:
         BadInput: The policy is unusable.
+        ValueError: A recipe makes pairs that can be none.
     """
     policy = load_policy(config.curate.policy)
     folder = curated_folder(config)
-    leases = ledger.finished(config.run)
-    revisions = ensure_measures(config.run, MEASURED, guideline_sets, map)
+    leases = ledger.finished(config.workspace)
+    revisions = ensure_measures(config.workspace, MEASURED, guideline_sets, map)
     provenance = {"fingerprint": dict(fingerprint), "drift": [dict(each) for each in drift]}
     inputs = {
         "policy": digest(policy.model_dump(mode="json")),
-        "arms": digest(dict(formats)),
+        "arms": digest({name: _told(recipe) for name, recipe in recipes.items()}),
         "traces": digest(leases),
+        "aside": digest(dict(aside)),
         "measures": digest(revisions),
         "evaluation": digest(dict(evaluation_prompts)),
         "provenance": digest(provenance),
     }
 
     def make() -> Manifest:
-        parts = _parts(config.run, leases, sorted(formats), revisions)
-        selection = select(parts, policy, formats=formats, evaluation_prompts=evaluation_prompts)
-        body = _write(config, policy, leases, selection, formats) | provenance
+        arms = _arms(config.workspace, leases, recipes)
+        parts = _parts(config.workspace, leases, arms, policy, revisions)
+        selection = select(
+            parts, policy, arms=arms, evaluation_prompts=evaluation_prompts, aside=aside
+        )
+        rows = read_rows(config.workspace, leases, arms, aside)
+        preferences = make_preferences(rows, arms, policy, evaluation_prompts)
+        selection = place(selection, preferences)
+        body = _write(config, policy, leases, arms, selection, preferences) | provenance
         text = card.render(
-            body, config=config, policy=policy, guideline_sets=guideline_sets, formats=formats
+            body, config=config, policy=policy, guideline_sets=guideline_sets, recipes=recipes
         )
         storage.publish(storage.join(folder, CARD_FILE), text.encode())
         return body
@@ -82,18 +101,19 @@ def curate(
 def count_accepted(
     config: SynthConfig,
     *,
-    formats: Mapping[str, str],
+    recipes: Mapping[str, Recipe],
     evaluation_prompts: Mapping[str, str],
     guideline_sets: Sequence[GuidelineSet],
     map: Map = builtins.map,
 ) -> Counter[Facet]:
-    """Return how many traces curation would keep now, by recipe, label and category."""
+    """Return how many supervised rows curation would make now, by recipe, label and category."""
     policy = load_policy(config.curate.policy)
-    leases = ledger.finished(config.run)
-    revisions = ensure_measures(config.run, MEASURED, guideline_sets, map)
-    parts = _parts(config.run, leases, sorted(formats), revisions)
-    selection = select(parts, policy, formats=formats, evaluation_prompts=evaluation_prompts)
-    return _count(selection.accepted, *FACET)
+    leases = ledger.finished(config.workspace)
+    revisions = ensure_measures(config.workspace, MEASURED, guideline_sets, map)
+    arms = _arms(config.workspace, leases, recipes)
+    parts = _parts(config.workspace, leases, arms, policy, revisions)
+    selection = select(parts, policy, arms=arms, evaluation_prompts=evaluation_prompts)
+    return count(selection.accepted, *FACET)
 
 
 def curated_folder(config: SynthConfig) -> str:
@@ -101,89 +121,70 @@ def curated_folder(config: SynthConfig) -> str:
     return storage.join(config.run, "curated", policy_name(config.curate.policy))
 
 
+def _told(recipe: Recipe) -> dict[str, Any]:
+    """Return what of a recipe decides about its rows; its functions are told by its version."""
+    return {
+        "version": recipe.version,
+        "format": recipe.format,
+        "options": recipe.options.model_dump(mode="json"),
+        "max_rows": recipe.max_rows,
+        "trainings": [(t.name, t.kind) for t in recipe.steps if isinstance(t, Train)],
+    }
+
+
+def _arms(run: str, leases: Sequence[str], recipes: Mapping[str, Recipe]) -> dict[str, Arm]:
+    """Return the arms; where a supervised step depends on the traces, these are looked at."""
+    if not any(last_step_varies(recipe) for recipe in recipes.values()):
+        return make_arms(recipes)
+    streamed = ledger.stream_traces(run, leases, ("recipe", "step"))
+    return make_arms(recipes, (traces for _, traces in streamed))
+
+
 def _parts(
-    run: str, leases: Sequence[str], arms: Sequence[str], revisions: Mapping[str, str]
+    run: str,
+    leases: Sequence[str],
+    arms: Mapping[str, Arm],
+    policy: Policy,
+    revisions: Mapping[str, str],
 ) -> Iterator[Part]:
-    """Yield the arms' traces with what the measures say of them, a lease at a time."""
+    """Yield the arms' traces with what is said of them, a lease at a time."""
     read = partial(read_lease_measures, run, revisions)
     measured = storage.in_parallel(run, read, leases)
+    look = partial(look_into_lease, run, looked_into(arms, policy), policy)
+    looks = storage.in_parallel(run, look, leases)
     streamed = ledger.stream_traces(run, leases, COLUMNS)
-    for (_, traces), measures in zip(streamed, measured, strict=True):
-        yield traces.filter(pc.field("recipe").isin(list(arms))), measures
+    for (_, traces), *beside in zip(streamed, measured, looks, strict=True):
+        yield Part(traces.filter(pc.field("recipe").isin(list(arms))), *beside)
 
 
 def _write(
     config: SynthConfig,
     policy: Policy,
     leases: Sequence[str],
+    arms: Mapping[str, Arm],
     selection: Selection,
-    formats: Mapping[str, str],
+    preferences: Preferences,
 ) -> Manifest:
     """Write the shards and the drops; return the manifest's body."""
-    folder, accepted, drops = curated_folder(config), selection.accepted, selection.drops
-    shards = write_shards(
-        config.run,
-        leases,
-        folder,
-        accepted,
-        formats=formats,
-        heldout_share=policy.heldout_share,
-        shard_rows=policy.shard_rows,
+    folder = curated_folder(config)
+    recipes = {name: arm.recipe for name, arm in arms.items()}
+    supervised = write_shards(
+        config.workspace, leases, folder, selection.accepted, recipes=recipes, policy=policy
     )
-    storage.publish(storage.join(folder, DROPS_FILE), to_parquet(drops))
-    arms = sorted(formats)
-    return {
+    pairs = write_preferences(folder, preferences, policy.shard_rows)
+    storage.publish(storage.join(folder, DROPS_FILE), to_parquet(selection.drops))
+    body = {
         "policy": policy_name(config.curate.policy),
-        "arms": arms,
-        "shards": shards,
-        "accepted": {arm: _count(accepted, "recipe")[(arm,)] for arm in arms},
-        "outcomes": {arm: _tally(selection.traces, "recipe", "outcome", arm) for arm in arms},
-        "drops": {arm: _tally(drops, "arm", "reason", arm) for arm in arms},
-        "drops_by_step": _drops_by_step(drops),
-        "acceptance": _acceptance(selection.traces, accepted),
+        "arms": list(arms),
+        "shards": [*supervised, *pairs],
     }
-
-
-def _drops_by_step(drops: pa.Table) -> list[dict[str, Any]]:
-    """Return how many traces of every arm and step each reason dropped."""
-    return [
-        {"arm": arm, "step": step, "reason": reason, "rows": rows}
-        for (arm, step, reason), rows in sorted(_count(drops, "arm", "step", "reason").items())
-    ]
-
-
-def _acceptance(traces: pa.Table, accepted: pa.Table) -> list[dict[str, Any]]:
-    """Return traces and accepted ones of every arm, label and category."""
-    kept = _count(accepted, *FACET)
-    return [
-        {
-            "arm": arm,
-            "label": label,
-            "category": category,
-            "traces": total,
-            "accepted": kept[arm, label, category],
-        }
-        for (arm, label, category), total in sorted(_count(traces, *FACET).items())
-    ]
-
-
-def _count(table: pa.Table, *columns: str) -> Counter[Any]:
-    """Return rows by their values of some columns."""
-    counted = table.group_by(list(columns)).aggregate([([], "count_all")]).to_pydict()
-    rows = counted.pop("count_all")
-    return Counter(dict(zip(zip(*counted.values(), strict=True), rows, strict=True)))
-
-
-def _tally(table: pa.Table, by: str, column: str, arm: str) -> dict[str, int]:
-    found = _count(table, by, column)
-    return {value: rows for (each, value), rows in sorted(found.items()) if each == arm}
+    return body | counts(selection, preferences, arms)
 
 
 def _clean(folder: str) -> None:
-    sft = storage.join(folder, "sft")
-    for path in (
-        *(storage.join(sft, name) for name in storage.list_files(sft)),
-        storage.join(folder, DROPS_FILE),
-        storage.join(folder, CARD_FILE),
-    ):
-        storage.remove(path)
+    for kind in ("sft", "preference"):
+        shards = storage.join(folder, kind)
+        for name in storage.list_files(shards):
+            storage.remove(storage.join(shards, name))
+    for file in (DROPS_FILE, CARD_FILE):
+        storage.remove(storage.join(folder, file))

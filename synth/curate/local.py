@@ -6,13 +6,16 @@ from typing import Any
 
 import pyarrow as pa
 
+from synth.curate.arms import Arm, make_arms
+from synth.curate.closer import Looks, look_closer, looked_into
 from synth.curate.policy import Policy
-from synth.curate.rules import Dropped, Facts, decide
+from synth.curate.rules import NOTHING_ASIDE, Drop, Dropped, Facts, decide
+from synth.recipes.base import Recipe
 from synth.records import Outcome
 
 MEASURED = ("sections", "consistency", "leakage", "length", "repetition", "refusal")
 
-COLUMNS = ("row_id", "recipe", "outcome", "error")
+COLUMNS = ("row_id", "recipe", "step", "outcome", "error")
 
 BATCH_ROWS = 64 * 1024
 
@@ -21,43 +24,58 @@ def accept(
     traces: pa.Table,
     measures: Mapping[str, pa.Table],
     policy: Policy,
-    formats: Mapping[str, str],
+    recipes: Mapping[str, Recipe],
 ) -> pa.Array:
-    """Return each trace's reason to be dropped, looked at alone; null for those to keep.
+    """Return each trace's reason to be no supervised row, looked at alone; null for one to keep.
 
     Args:
-        traces: Columns `COLUMNS` at least.
+        traces: All columns.
         measures: Judgements of every measure in `MEASURED`, by its name.
         policy: The rules.
-        formats: Recipe to `think` or `answer`.
+        recipes: By name; those of all traces.
     """
-    dropped = (decide(facts, policy) for facts in read_facts(traces, measures, formats))
+    dropped = (drop for _, drop in decide_whole(traces, measures, policy, recipes))
     return pa.array((d.reason.value if d else None for d in dropped), pa.string())
+
+
+def decide_whole(
+    traces: pa.Table,
+    measures: Mapping[str, pa.Table],
+    policy: Policy,
+    recipes: Mapping[str, Recipe],
+) -> Iterator[tuple[Facts, Dropped | None]]:
+    """Do as `decide_all` for traces that are all in memory, with all their columns."""
+    arms = make_arms(recipes, [traces])
+    looks = look_closer(traces, looked_into(arms, policy), policy)
+    return decide_all(traces, measures, policy, arms, looks)
 
 
 def decide_all(
     traces: pa.Table,
     measures: Mapping[str, pa.Table],
     policy: Policy,
-    formats: Mapping[str, str],
+    arms: Mapping[str, Arm],
+    looks: Looks,
+    aside: Mapping[str, Drop] = NOTHING_ASIDE,
 ) -> Iterator[tuple[Facts, Dropped | None]]:
-    """Yield what is known of each trace and what the rules make of it."""
-    for facts in read_facts(traces, measures, formats):
-        yield facts, decide(facts, policy)
+    """Yield what is known of each trace and what the rules make of it, in the order of `traces`.
 
-
-def read_facts(
-    traces: pa.Table, measures: Mapping[str, pa.Table], formats: Mapping[str, str]
-) -> Iterator[Facts]:
-    """Yield the facts of every trace, in the order of `traces`.
+    Args:
+        traces: Columns `COLUMNS` at least.
+        measures: Judgements of every measure in `MEASURED`, by its name.
+        policy: The rules.
+        arms: By name; those of all traces.
+        looks: What a closer look told, where one was due.
+        aside: `row_id` of traces that are out of the question, and why.
 
     Raises:
-        LookupError: An `ok` trace has not been judged by one of the measures.
+        LookupError: A trace that may be a supervised row has not been judged by a measure.
     """
     joined = _join(traces.select(COLUMNS), measures)
     for batch in joined.to_batches(max_chunksize=BATCH_ROWS):
         for row in batch.to_pylist():
-            yield _facts(row, formats)
+            facts = _facts(row, arms[row["recipe"]], looks, aside.get(row["row_id"]))
+            yield facts, decide(facts, policy)
 
 
 def _join(traces: pa.Table, measures: Mapping[str, pa.Table]) -> pa.Table:
@@ -73,16 +91,21 @@ def _join(traces: pa.Table, measures: Mapping[str, pa.Table]) -> pa.Table:
     return traces
 
 
-def _facts(row: Mapping[str, Any], formats: Mapping[str, str]) -> Facts:
-    if row["outcome"] != Outcome.OK:
-        return Facts(outcome=row["outcome"], error=row["error"] or "")
+def _facts(row: Mapping[str, Any], arm: Arm, looks: Looks, aside: Drop | None) -> Facts:
+    """Return what is known; of a trace that is no supervised row, not what the measures say."""
+    elsewhere = arm.elsewhere(row["step"])
+    if aside or row["outcome"] != Outcome.OK or elsewhere:
+        error = row["error"] or ""
+        return Facts(outcome=row["outcome"], error=error, aside=aside, elsewhere=elsewhere)
     for name in MEASURED:
         if row[f"{name}.verdict"] is None:
             raise LookupError(f"trace {row['row_id']} has not been judged by {name}")
-    lengths = json.loads(row["length.raw"])
+    lengths, look = json.loads(row["length.raw"]), looks.get(row["row_id"])
+    chosen_words = look.reasoning_words if look else None
     return Facts(
         outcome=row["outcome"],
-        has_reasoning=formats[row["recipe"]] == "think",
+        rejected=look.rejected if look else "",
+        has_reasoning=arm.recipe.format != "answer",
         sections=row["sections.verdict"],
         consistency=row["consistency.verdict"],
         leakage=row["leakage.verdict"],
@@ -90,6 +113,6 @@ def _facts(row: Mapping[str, Any], formats: Mapping[str, str]) -> Facts:
         leak_overlap=row["leakage.value"],
         repeated_share=row["repetition.value"],
         garbled=row["refusal.value"] > 0,
-        reasoning_words=lengths["reasoning"],
+        reasoning_words=lengths["reasoning"] if chosen_words is None else chosen_words,
         answer_words=lengths["answer"],
     )

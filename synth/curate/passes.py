@@ -6,10 +6,12 @@ with a detail. None depends on the order in which traces were made or read.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import NamedTuple
 
+from synth.curate.closer import Looks
+from synth.curate.diversity import select_diverse
 from synth.curate.policy import Policy
 from synth.curate.rules import Drop, Dropped
 from synth.digest import digest
@@ -25,7 +27,6 @@ class Candidate(NamedTuple):
         group: Key that it shares with its twin: the pair, or the seed alone.
         label: Of the prompt.
         category: Of the prompt.
-        step: Of the recipe.
         consistent: Label, decision and answer fit together.
         repeated_share: Share of repeated word 4-grams.
         num_words: Of reasoning and answer.
@@ -36,7 +37,6 @@ class Candidate(NamedTuple):
     group: str
     label: str
     category: str
-    step: int
     consistent: bool
     repeated_share: float
     num_words: int
@@ -50,13 +50,15 @@ class Surroundings:
         policy: The rules.
         texts: Each seed's conversation, the users' turns.
         evaluation_prompts: What students are tested on, by id.
-        last_step: The arm's last step that has traces.
+        max_rows: So many candidates at most, chosen for diversity; None keeps all.
+        looks: What a closer look told of each candidate; needed where `max_rows` is given.
     """
 
     policy: Policy
     texts: Mapping[str, str]
     evaluation_prompts: Mapping[str, str]
-    last_step: int
+    max_rows: int | None = None
+    looks: Looks = field(default_factory=dict)
 
 
 Details = dict[str, str]
@@ -73,14 +75,6 @@ def compare(candidates: Iterable[Candidate], around: Surroundings) -> dict[str, 
         dropped |= {row_id: Dropped(reason, detail) for row_id, detail in found.items()}
         left = [candidate for candidate in left if candidate.row_id not in found]
     return dropped
-
-
-def _earlier_steps(candidates: Sequence[Candidate], around: Surroundings) -> Details:
-    return {
-        c.row_id: f"step {c.step} of {around.last_step}"
-        for c in candidates
-        if c.step < around.last_step
-    }
 
 
 def _contaminated(candidates: Sequence[Candidate], around: Surroundings) -> Details:
@@ -133,6 +127,15 @@ def _unbalanced(candidates: Sequence[Candidate], around: Surroundings) -> Detail
     return dropped | _beyond(left, lambda c: (c.label,), quotas)
 
 
+def _less_diverse(candidates: Sequence[Candidate], around: Surroundings) -> Details:
+    if around.max_rows is None:
+        return {}
+    looks = ((c.row_id, around.looks[c.row_id]) for c in candidates)
+    rows = [(row_id, look.source, look.categories) for row_id, look in looks]
+    detail = f"{around.max_rows} are kept"
+    return dict.fromkeys(select_diverse(rows, around.max_rows), detail)
+
+
 def _beyond(
     ordered: Iterable[Candidate], kind_of: Callable[[Candidate], Kind], limits: Mapping[Kind, int]
 ) -> Details:
@@ -181,9 +184,9 @@ def _turn(placed: tuple[int, Candidate]) -> tuple[int, str, str]:
 
 
 _PASSES: tuple[tuple[Drop, Pass], ...] = (
-    (Drop.EARLIER_STEP, _earlier_steps),
     (Drop.CONTAMINATED, _contaminated),
     (Drop.NEAR_DUPLICATE, _near_duplicates),
     (Drop.SURPLUS_SIBLING, _surplus_siblings),
     (Drop.UNBALANCED, _unbalanced),
+    (Drop.LESS_DIVERSE, _less_diverse),
 )

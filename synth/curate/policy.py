@@ -18,6 +18,7 @@ _NAME = re.compile(r"\w[\w .-]{0,63}")
 
 NaturalNumber = Annotated[int, Field(ge=0)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
+SectionName = Annotated[str, Field(min_length=1)]
 Label = Literal["harmful", "benign", "borderline"]
 
 
@@ -51,6 +52,8 @@ class Policy(Strict):
         near_duplicate: Least similarity of two seeds of one label that drops one's traces.
         per_prompt: Traces kept of one seed in one arm, the best first.
         balance: How many traces of each kind an arm keeps.
+        sections: What the reasoning of a supervised row is made of, in this order, where a trace
+            has all of these sections; null leaves each trace its own running text.
         heldout_share: Share of the prompts whose traces are kept out of training, whole pairs.
         shard_rows: Rows in one file at most.
     """
@@ -67,6 +70,7 @@ class Policy(Strict):
     near_duplicate: PositiveShare
     per_prompt: Positive
     balance: Balance
+    sections: Annotated[tuple[SectionName, ...], Field(min_length=1)] | None
     heldout_share: Annotated[float, Field(ge=0, lt=1)]
     shard_rows: Positive
 

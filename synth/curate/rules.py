@@ -1,6 +1,6 @@
 """Why a trace is dropped, and the rules that look at one trace alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -12,11 +12,17 @@ from synth.records import Outcome
 class Drop(StrEnum):
     """The reasons, in the order in which they are looked for."""
 
+    STALE = "stale"  # made by a model that is none of the run's any more, or from such traces
+    OVER_BUDGET = "over_budget"  # made after the recipe's tokens were spent
     TRUNCATED = "truncated"  # the outcomes that are not `ok`
     UNPARSED = "unparsed"
     INVALID = "invalid"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    EARLIER_STEP = "earlier_step"  # the recipe's later step has the finished trace
+    NO_CONTRAST = "no_contrast"  # of a step that serves pairs, and in none
+    UNUSED_STEP = "unused_step"  # no training of the recipe uses its step
+    REJECTED_BY_RECIPE = "rejected_by_recipe"  # by the recipe's own rule
     MISSING_SECTION = "missing_section"  # a part is missing, empty or not closed
     REPETITIVE = "repetitive"
     UNDETERMINED_REFUSAL = "undetermined_refusal"  # the judge can not tell whether it declines
@@ -24,11 +30,25 @@ class Drop(StrEnum):
     LEAKS_GUIDELINE = "leaks_guideline"
     TOO_SHORT = "too_short"
     TOO_LONG = "too_long"
-    EARLIER_STEP = "earlier_step"  # the recipe's later step has the finished trace
     CONTAMINATED = "contaminated"  # too near an evaluation prompt
     NEAR_DUPLICATE = "near_duplicate"  # another seed of this label says nearly the same
     SURPLUS_SIBLING = "surplus_sibling"  # better traces of the same seed fill its places
     UNBALANCED = "unbalanced"  # its kind has enough
+    LESS_DIVERSE = "less_diverse"  # others make a more diverse set of the size the recipe wants
+
+
+class Dropped(NamedTuple):
+    """A reason, and what it was seen from."""
+
+    reason: Drop
+    detail: str
+
+
+NOTHING_ASIDE: Mapping[str, Drop] = {}
+_ASIDE = {
+    Drop.STALE: "its model has been trained anew, or is another run's",
+    Drop.OVER_BUDGET: "the recipe's tokens were spent before",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +58,9 @@ class Facts:
     Attributes:
         outcome: How its try ended.
         error: Why, where it did not end well.
+        aside: Why it is out of the question, whatever it says, if it is.
+        elsewhere: Why it is no supervised row whatever it says: the part its step plays.
+        rejected: Why the recipe's own rule does not keep it; empty where it does.
         has_reasoning: Whether the recipe's format asks for reasoning.
         sections: Verdict of `sections`, as are the next three of theirs.
         consistency: Fit of label, decision and answer.
@@ -52,6 +75,9 @@ class Facts:
 
     outcome: str
     error: str = ""
+    aside: Drop | None = None
+    elsewhere: Dropped | None = None
+    rejected: str = ""
     has_reasoning: bool = True
     sections: str = ""
     consistency: str = ""
@@ -64,21 +90,22 @@ class Facts:
     answer_words: int = 0
 
 
-class Dropped(NamedTuple):
-    """A reason, and what it was seen from."""
-
-    reason: Drop
-    detail: str
-
-
 def decide(facts: Facts, policy: Policy) -> Dropped | None:
     """Return why this trace alone is dropped, or None where nothing speaks against it."""
+    if facts.aside is not None:
+        return Dropped(facts.aside, _ASIDE[facts.aside])
     if facts.outcome != Outcome.OK:
         return Dropped(Drop(facts.outcome), facts.error)
+    if facts.elsewhere is not None:
+        return facts.elsewhere
     for reason, find in _RULES:
         if detail := find(facts, policy):
             return Dropped(reason, detail)
     return None
+
+
+def _rejected(facts: Facts, _: Policy) -> str | None:
+    return facts.rejected or None
 
 
 def _missing_section(facts: Facts, _: Policy) -> str | None:
@@ -126,6 +153,7 @@ def _too_long(facts: Facts, policy: Policy) -> str | None:
 
 
 _RULES: tuple[tuple[Drop, Callable[[Facts, Policy], str | None]], ...] = (
+    (Drop.REJECTED_BY_RECIPE, _rejected),
     (Drop.MISSING_SECTION, _missing_section),
     (Drop.REPETITIVE, _repetitive),
     (Drop.UNDETERMINED_REFUSAL, _undetermined),

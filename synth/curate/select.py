@@ -1,31 +1,36 @@
-"""Selection: which traces of a run are kept, and why the others are not.
+"""Selection: which traces of a run become supervised rows, and why the others do not.
 
 Traces come a part at a time. What stays of each is a narrow row: the passes compare traces with
-each other, by all but their texts; of texts, each seed's is held once.
+each other, by all but their texts; of texts, each candidate's seed's is held once.
+
+What is selected depends on the traces of the supervised steps alone: later steps may add traces
+and the rows stay the same.
 """
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from synth.curate.arms import Arm
+from synth.curate.closer import Look, Looks
 from synth.curate.local import COLUMNS as LOCAL_COLUMNS
 from synth.curate.local import decide_all
 from synth.curate.passes import Candidate, Surroundings, compare
 from synth.curate.policy import Policy
-from synth.curate.rules import Dropped
+from synth.curate.rules import NOTHING_ASIDE, Drop, Dropped, Facts
 from synth.records import TRACES, unpack_context
 
 # All a selection needs of the traces: none of their long texts.
 COLUMNS = (
     *LOCAL_COLUMNS,
-    *("step", "seed_id", "prompt", "context", "label", "category", "pair"),
+    *("seed_id", "prompt", "context", "label", "category", "pair"),
 )
 _STAYING = ("row_id", "recipe", "outcome", "step", "seed_id", "label", "category", "pair")
-
-Part = tuple[pa.Table, Mapping[str, pa.Table]]  # traces, and their judgements by measure
 
 DROPS = pa.schema(
     [
@@ -39,27 +44,49 @@ DROPS = pa.schema(
 )
 
 
+class Part(NamedTuple):
+    """Some of the traces.
+
+    Attributes:
+        traces: Columns `COLUMNS` at least.
+        measures: Their judgements by measure.
+        looks: What a closer look told of them, where one was due.
+    """
+
+    traces: pa.Table
+    measures: Mapping[str, pa.Table]
+    looks: Looks
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What became of every trace.
+    """What became of every trace: it is accepted, or paired, or dropped.
 
     Attributes:
         traces: The traces looked at, in the order of `row_id`, without their texts.
-        dropped: `row_id` to the reason; those not in it are kept.
+        dropped: `row_id` to the reason; those not in it are accepted, as supervised rows.
+        paired: `row_id` of the traces that preference pairs were made of, the accepted ones
+            among them too.
     """
 
     traces: pa.Table
     dropped: Mapping[str, Dropped]
+    paired: AbstractSet[str] = field(default_factory=frozenset)
 
     @property
     def accepted(self) -> pa.Table:
-        """The traces that are kept."""
-        return self.traces.filter(self._mask(dropped=False))
+        """The traces that are supervised rows, whether in pairs or not."""
+        return self._where(lambda row_id: row_id not in self.dropped)
+
+    @property
+    def only_paired(self) -> pa.Table:
+        """The traces that are in pairs and are no supervised rows."""
+        return self._where(lambda row_id: row_id in self.dropped and row_id in self.paired)
 
     @property
     def drops(self) -> pa.Table:
         """The others with their reasons, in the order of `row_id`, schema `DROPS`."""
-        lost = self.traces.filter(self._mask(dropped=True))
+        lost = self._where(lambda row_id: row_id in self.dropped and row_id not in self.paired)
         reasons = [self.dropped[row_id] for row_id in lost["row_id"].to_pylist()]
         columns = [
             *(lost[name] for name in ("row_id", "seed_id", "recipe", "step")),
@@ -68,80 +95,100 @@ class Selection:
         ]
         return pa.Table.from_arrays(columns, schema=DROPS)
 
-    def _mask(self, *, dropped: bool) -> pa.Array:
+    def _where(self, holds: Callable[[str], bool]) -> pa.Table:
         row_ids = self.traces["row_id"].to_pylist()
-        return pa.array([(row_id in self.dropped) == dropped for row_id in row_ids], pa.bool_())
+        return self.traces.filter(pa.array(map(holds, row_ids), pa.bool_()))
 
 
 def select(
     parts: Iterable[Part],
     policy: Policy,
     *,
-    formats: Mapping[str, str],
+    arms: Mapping[str, Arm],
     evaluation_prompts: Mapping[str, str],
+    aside: Mapping[str, Drop] = NOTHING_ASIDE,
 ) -> Selection:
-    """Decide about every trace: by itself first, then among those of its arm.
+    """Decide about every trace: by itself first, then among the candidates of its arm.
 
     Args:
-        parts: The highest try of every item, columns `COLUMNS` at least, in any parts.
+        parts: The highest try of every item, in any parts.
         policy: The rules.
-        formats: Recipe to `think` or `answer`.
+        arms: By name; those of all traces.
         evaluation_prompts: What students are tested on, by id.
+        aside: `row_id` of traces that are out of the question, and why.
     """
-    dropped: dict[str, Dropped] = {}
-    arms: dict[str, list[Candidate]] = defaultdict(list)
-    texts: dict[str, str] = {}
-    staying = []
-    for traces, measures in parts:
-        staying.append(traces.select(_STAYING))
-        _note_texts(traces, texts)
-        _decide(traces, measures, policy, formats, dropped, arms)
-    looked_at = pa.concat_tables(staying) if staying else _NOTHING
-    last_steps = looked_at.group_by("recipe").aggregate([("step", "max")]).to_pydict()
-    last_step = dict(zip(last_steps["recipe"], last_steps["step_max"], strict=True))
-    for arm, candidates in sorted(arms.items()):
-        around = Surroundings(policy, texts, evaluation_prompts, last_step[arm])
-        dropped |= compare(candidates, around)
+    found = _Found()
+    staying = [_NOTHING]
+    for part in parts:
+        staying.append(part.traces.select(_STAYING))
+        _decide(part, policy, arms, aside, found)
+    dropped = dict(found.dropped)
+    for name, arm in arms.items():
+        max_rows = arm.recipe.max_rows
+        around = Surroundings(policy, found.texts, evaluation_prompts, max_rows, found.looks)
+        dropped |= compare(found.candidates[name], around)
+    looked_at = pa.concat_tables(staying)
     return Selection(looked_at.sort_by("row_id").combine_chunks(), dropped)
+
+
+def users_text(context: str | None, prompt: str) -> str:
+    """Return the users' turns of a conversation as one text, which prompts are compared by."""
+    turns = [m["content"] for m in unpack_context(context) if m["role"] == "user"]
+    return "\n".join([*turns, prompt])
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is known once every trace was looked at alone.
+
+    Attributes:
+        dropped: Why, by `row_id`.
+        candidates: The others, by arm.
+        texts: The candidates' prompts by seed.
+        looks: Of the candidates among which diversity chooses.
+    """
+
+    dropped: dict[str, Dropped] = field(default_factory=dict)
+    candidates: defaultdict[str, list[Candidate]] = field(default_factory=lambda: defaultdict(list))
+    texts: dict[str, str] = field(default_factory=dict)
+    looks: dict[str, Look] = field(default_factory=dict)
 
 
 _NOTHING = pa.schema([TRACES.field(name) for name in _STAYING]).empty_table()
 
 
 def _decide(
-    traces: pa.Table,
-    measures: Mapping[str, pa.Table],
+    part: Part,
     policy: Policy,
-    formats: Mapping[str, str],
-    dropped: dict[str, Dropped],
-    arms: dict[str, list[Candidate]],
+    arms: Mapping[str, Arm],
+    aside: Mapping[str, Drop],
+    found: _Found,
 ) -> None:
-    """Look at each trace alone: it is `dropped`, or becomes a candidate of its arm."""
-    decided = decide_all(traces, measures, policy, formats)
-    rows = traces.select(_STAYING).to_pylist()
+    """Look at each trace alone: it is dropped, or becomes a candidate of its arm."""
+    decided = decide_all(part.traces, part.measures, policy, arms, part.looks, aside)
+    rows = part.traces.select([*_STAYING, "context", "prompt"]).to_pylist()
     for row, (facts, drop) in zip(rows, decided, strict=True):
+        row_id, arm = row["row_id"], row["recipe"]
         if drop is not None:
-            dropped[row["row_id"]] = drop
+            found.dropped[row_id] = drop
             continue
-        seed_id = sys.intern(row["seed_id"])  # one text for all of a seed's traces
-        candidate = Candidate(
-            row_id=row["row_id"],
-            seed_id=seed_id,
-            group=sys.intern(row["pair"] or seed_id),
-            label=sys.intern(row["label"]),
-            category=sys.intern(row["category"]),
-            step=row["step"],
-            consistent=facts.consistency == "consistent",
-            repeated_share=facts.repeated_share,
-            num_words=facts.reasoning_words + facts.answer_words,
-        )
-        arms[row["recipe"]].append(candidate)
+        candidate = _candidate(row, facts)
+        found.candidates[arm].append(candidate)
+        if candidate.seed_id not in found.texts:
+            found.texts[candidate.seed_id] = users_text(row["context"], row["prompt"])
+        if arms[arm].recipe.max_rows is not None:
+            found.looks[row_id] = part.looks[row_id]
 
 
-def _note_texts(traces: pa.Table, texts: dict[str, str]) -> None:
-    """Add the users' turns of every seed as one text."""
-    columns = (traces[name].to_pylist() for name in ("seed_id", "context", "prompt"))
-    for seed_id, context, prompt in zip(*columns, strict=True):
-        if seed_id not in texts:
-            turns = [m["content"] for m in unpack_context(context) if m["role"] == "user"]
-            texts[seed_id] = "\n".join([*turns, prompt])
+def _candidate(row: Mapping[str, Any], facts: Facts) -> Candidate:
+    seed_id = sys.intern(row["seed_id"])  # one text for all of a seed's traces
+    return Candidate(
+        row_id=row["row_id"],
+        seed_id=seed_id,
+        group=sys.intern(row["pair"] or seed_id),
+        label=sys.intern(row["label"]),
+        category=sys.intern(row["category"]),
+        consistent=facts.consistency == "consistent",
+        repeated_share=facts.repeated_share,
+        num_words=facts.reasoning_words + facts.answer_words,
+    )

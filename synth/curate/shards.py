@@ -1,4 +1,4 @@
-"""Shards: the kept traces as supervised rows, in files of equal bytes for equal rows.
+"""Shards: the accepted traces as supervised rows, in files of equal bytes for equal rows.
 
 A shard holds the rows between two row ids, which lie in all leases. So each lease is read once,
 its rows are put by for their shards on disk, and then one shard after the other is written: the
@@ -17,10 +17,13 @@ import pyarrow as pa
 
 from synth import ledger, storage
 from synth.chat import Message
+from synth.curate.completion import completion_of, reads_payload
+from synth.curate.policy import Policy
 from synth.curate.spill import Spill
 from synth.digest import ID_HEX, digest
 from synth.known import Known
 from synth.measures.store import to_parquet
+from synth.recipes.base import Recipe
 from synth.records import unpack_context
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -59,15 +62,21 @@ def is_heldout(group: str, share: float) -> bool:
     return int(digest("heldout", group), 16) < share * 16**ID_HEX
 
 
-def supervised_row(trace: Mapping[str, Any], formats: Mapping[str, str]) -> dict[str, Any]:
+@lru_cache(maxsize=65_536)
+def split_of(group: str, heldout_share: float) -> Split:
+    """Return the side that a pair, or a seed without one, is on."""
+    return "heldout" if is_heldout(group, heldout_share) else "train"
+
+
+def supervised_row(
+    trace: Mapping[str, Any], recipes: Mapping[str, Recipe], policy: Policy
+) -> dict[str, Any]:
     """Return a trace as a row of `SFT`.
 
     The input is the seed's own turns and nothing else: the guidelines are never in it.
     """
     turns = [*unpack_context(trace["context"]), Message(role="user", content=trace["prompt"])]
-    text = trace["answer"]
-    if formats[trace["recipe"]] == "think":
-        text = f"<think>\n{trace['reasoning']}\n</think>\n\n{text}"
+    text = completion_of(trace, recipes[trace["recipe"]], policy)
     return {
         "row_id": trace["row_id"],
         "seed_id": trace["seed_id"],
@@ -85,9 +94,8 @@ def write_shards(
     folder: str,
     accepted: pa.Table,
     *,
-    formats: Mapping[str, str],
-    heldout_share: float,
-    shard_rows: int,
+    recipes: Mapping[str, Recipe],
+    policy: Policy,
 ) -> list[Shard]:
     """Write the accepted traces as `sft/train-*.parquet` and `sft/heldout-*.parquet`.
 
@@ -96,11 +104,11 @@ def write_shards(
         leases: Those that hold them.
         folder: Where `sft/` goes.
         accepted: `row_id`, `seed_id` and `pair` of the traces to write.
-        formats: Recipe to `think` or `answer`.
-        heldout_share: Share of the prompts kept out of training, whole pairs.
-        shard_rows: Rows in one file at most.
+        recipes: By name; those of the traces.
+        policy: Has the form of the rows, the share of the prompts kept out of training (whole
+            pairs), and the rows in one file at most.
     """
-    firsts = _first_rows(accepted, heldout_share, shard_rows)
+    firsts = _first_rows(accepted, policy.heldout_share, policy.shard_rows)
     names = [
         f"sft/{split}-{index:05d}-of-{len(row_ids):05d}.parquet"
         for split, row_ids in firsts.items()
@@ -109,29 +117,30 @@ def write_shards(
 
     def place(trace: Mapping[str, Any]) -> int:
         """Return the index of the shard that a trace belongs to."""
-        split = _split(trace["pair"] or trace["seed_id"], heldout_share)
+        split = split_of(trace["pair"] or trace["seed_id"], policy.heldout_share)
         before = len(firsts["train"]) if split == "heldout" else 0
         return before + bisect_right(firsts[split], trace["row_id"]) - 1
 
     with tempfile.TemporaryDirectory(prefix="guideweave-") as temporary:
         spill = Spill(Path(temporary), SFT)
-        for traces in _kept(workspace, leases, accepted):
-            supervised = [supervised_row(trace, formats) for trace in traces]
+        columns = (*_READ, "payload") if reads_payload(recipes.values(), policy) else _READ
+        for traces in _kept(workspace, leases, accepted, columns):
+            supervised = [supervised_row(trace, recipes, policy) for trace in traces]
             spill.add(pa.Table.from_pylist(supervised, SFT), list(map(place, traces)))
         assert spill.num_rows == len(accepted), f"{len(accepted)} rows, {spill.num_rows} found"
         return [
             # One chunk: where chunks end would otherwise show in the file's pages.
-            _write(folder, name, spill.take(index).sort_by("row_id").combine_chunks())
+            write_shard(folder, name, spill.take(index).sort_by("row_id").combine_chunks())
             for index, name in enumerate(names)
         ]
 
 
 def _kept(
-    workspace: str, leases: Sequence[str], accepted: pa.Table
+    workspace: str, leases: Sequence[str], accepted: pa.Table, columns: Sequence[str]
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield each lease's accepted traces."""
     wanted = Known(chunk.to_pylist() for chunk in accepted["row_id"].chunks)
-    for _, traces in ledger.stream_traces(workspace, leases, _READ):
+    for _, traces in ledger.stream_traces(workspace, leases, columns):
         yield traces.filter(pa.array(wanted.contains(traces["row_id"].to_pylist()))).to_pylist()
 
 
@@ -142,16 +151,12 @@ def _first_rows(
     splits: dict[Split, list[str]] = {"train": [], "heldout": []}
     columns = (accepted[name].to_pylist() for name in ("row_id", "seed_id", "pair"))
     for row_id, seed_id, pair in zip(*columns, strict=True):
-        splits[_split(pair or seed_id, heldout_share)].append(row_id)
+        splits[split_of(pair or seed_id, heldout_share)].append(row_id)
     return {split: sorted(row_ids)[::shard_rows] for split, row_ids in splits.items()}
 
 
-@lru_cache(maxsize=65_536)
-def _split(group: str, heldout_share: float) -> Split:
-    return "heldout" if is_heldout(group, heldout_share) else "train"
-
-
-def _write(folder: str, name: str, table: pa.Table) -> Shard:
+def write_shard(folder: str, name: str, table: pa.Table) -> Shard:
+    """Publish a table of one chunk as the file `name` of `folder`."""
     data = to_parquet(table)
     storage.publish(storage.join(folder, name), data)
     sha256 = hashlib.sha256(data).hexdigest()

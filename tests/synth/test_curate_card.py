@@ -8,6 +8,7 @@ import pytest
 from synth.curate.card import cell, code
 from tests.synth.test_curate_stage import make_config, run_stage
 from tests.synth.traces import make_trace, publish_traces
+from tests.synth.trainings import TWO_STEPS
 
 
 @pytest.mark.parametrize(
@@ -30,17 +31,17 @@ def test_a_code_span_can_not_be_left() -> None:
 
 def test_drops_are_counted_by_the_step_they_happened_at(tmp_path: Path) -> None:
     rows = [
-        make_trace("How are eggs boiled?", step=0, outcome="failed", answer=""),
-        make_trace("How is bread baked?", step=0),
-        make_trace("How is bread baked?", step=1, outcome="unparsed", answer=""),
-        make_trace("How is tea made?", step=1, outcome="unparsed", answer=""),
+        make_trace("How are eggs boiled?", recipe="two", step=0, outcome="failed", answer=""),
+        make_trace("How is bread baked?", recipe="two", step=0),
+        make_trace("How is bread baked?", recipe="two", step=1, outcome="unparsed", answer=""),
+        make_trace("How is tea made?", recipe="two", step=1, outcome="unparsed", answer=""),
     ]
     publish_traces(str(tmp_path), rows)
-    manifest = run_stage(make_config(tmp_path))
+    manifest = run_stage(make_config(tmp_path), recipes={"two": TWO_STEPS})
     assert manifest["drops_by_step"] == [
-        {"arm": "srg", "step": 0, "reason": "earlier_step", "rows": 1},
-        {"arm": "srg", "step": 0, "reason": "failed", "rows": 1},
-        {"arm": "srg", "step": 1, "reason": "unparsed", "rows": 2},
+        {"arm": "two", "step": 0, "reason": "earlier_step", "rows": 1},
+        {"arm": "two", "step": 0, "reason": "failed", "rows": 1},
+        {"arm": "two", "step": 1, "reason": "unparsed", "rows": 2},
     ]
     drops = pq.read_table(tmp_path / "curated/default/drops.parquet").to_pylist()
     assert sorted((row["step"], row["reason"]) for row in drops) == [

@@ -8,7 +8,7 @@ import pytest
 from guidelines import BadInput
 from synth.curate.card import MEANINGS
 from synth.curate.policy import Policy, load_policy
-from synth.curate.rules import Drop, Facts, decide
+from synth.curate.rules import Drop, Dropped, Facts, decide
 from synth.records import Outcome
 
 POLICY = load_policy("default")
@@ -24,6 +24,9 @@ GOOD: dict[str, Any] = {
 }
 
 
+UNUSED = Dropped(Drop.UNUSED_STEP, "step 3")
+
+
 def reason(policy: Policy = POLICY, **changes: Any) -> Drop | None:
     dropped = decide(Facts(**{**GOOD, **changes}), policy)
     return dropped.reason if dropped else None
@@ -36,6 +39,8 @@ def test_a_good_trace_is_kept() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
+        ({"rejected": "not mine", "sections": "no_answer"}, Drop.REJECTED_BY_RECIPE),
+        ({"elsewhere": UNUSED, "rejected": "not mine"}, Drop.UNUSED_STEP),
         ({"sections": "no_answer"}, Drop.MISSING_SECTION),
         ({"sections": "no_reasoning"}, Drop.MISSING_SECTION),
         ({"sections": "open_reasoning"}, Drop.MISSING_SECTION),
@@ -60,6 +65,19 @@ def test_each_rule_drops_for_its_reason(changes: dict[str, Any], expected: Drop)
 def test_every_other_outcome_is_a_reason(outcome: Outcome) -> None:
     dropped = decide(Facts(outcome=outcome, error="why"), POLICY)
     assert dropped == (Drop(str(outcome)), "why")
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+@pytest.mark.parametrize("aside", [Drop.STALE, Drop.OVER_BUDGET])
+def test_a_trace_set_aside_is_dropped_for_that_whatever_else_it_is(
+    outcome: Outcome, aside: Drop
+) -> None:
+    assert reason(outcome=outcome, aside=aside, elsewhere=UNUSED) is aside
+
+
+@pytest.mark.parametrize("outcome", [each for each in Outcome if each is not Outcome.OK])
+def test_an_outcome_tells_more_than_the_part_its_step_plays(outcome: Outcome) -> None:
+    assert reason(outcome=outcome, elsewhere=UNUSED) is Drop(str(outcome))
 
 
 def test_a_format_without_reasoning_asks_for_none() -> None:
@@ -93,6 +111,8 @@ def test_a_users_file_is_laid_over_the_default(tmp_path: Path) -> None:
     [
         ("per_prompt: 0", "per_prompt"),
         ("max_beauty: 1", "max_beauty"),
+        ("sections: []", "sections"),
+        ("sections: Risk", "sections"),
         ("balance: {labels: {rude: 1}, category_cap: null}", "balance.labels.rude"),
         ("- per_prompt", "policy"),
         ("per_prompt: [", "line 1"),

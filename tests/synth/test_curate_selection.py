@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,13 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth.curate import Drop, Policy, Selection, accept, load_policy, select
+from synth.curate.arms import make_arms
+from synth.curate.closer import look_closer, looked_into
 from synth.curate.local import MEASURED
+from synth.curate.select import Part
 from synth.measures import MEASURES
 from synth.measures.base import JUDGEMENTS
+from synth.recipes.base import Recipe
 from synth.records import Outcome, pack_context
 from tests.synth.traces import GUIDELINES, HELPING, make_refused, make_table, make_trace
+from tests.synth.trainings import PLAIN, TWO_STEPS
 
-FORMATS = {"srg": "think", "refusal": "answer"}
+RECIPES = PLAIN | {"two": TWO_STEPS}
 POLICY = load_policy("default")
 
 # Prompts far from each other, so that only meant duplicates are near.
@@ -45,13 +50,16 @@ def judge_all(rows: Sequence[dict[str, Any]]) -> dict[str, pa.Table]:
     return found
 
 
-def run(rows: Sequence[dict[str, Any]], policy: Policy = POLICY, **evaluation: str) -> Selection:
-    return select(
-        [(make_table(rows), judge_all(rows))],
-        policy,
-        formats=FORMATS,
-        evaluation_prompts=evaluation,
-    )
+def run(
+    rows: Sequence[dict[str, Any]],
+    policy: Policy = POLICY,
+    recipes: Mapping[str, Recipe] = RECIPES,
+    **evaluation: str,
+) -> Selection:
+    table, arms = make_table(rows), make_arms(recipes, [make_table(rows)])
+    looks = look_closer(table, looked_into(arms, policy), policy)
+    parts = [Part(table, judge_all(rows), looks)]
+    return select(parts, policy, arms=arms, evaluation_prompts=evaluation)
 
 
 def reasons(selection: Selection) -> dict[str, str]:
@@ -130,10 +138,20 @@ def test_context_counts_as_part_of_the_prompt() -> None:
 
 
 def test_earlier_steps_leave_the_last() -> None:
-    rows = [make_trace(PROMPTS[0], step=0), make_trace(PROMPTS[0], step=1)]
+    rows = [
+        make_trace(PROMPTS[0], recipe="two", step=0),
+        make_trace(PROMPTS[0], recipe="two", step=1),
+        make_trace(PROMPTS[1], recipe="two", step=0, answer="No."),
+    ]
     found = run(rows)
     assert kept(found) == {rows[1]["row_id"]}
     assert reasons(found)[rows[0]["row_id"]] == Drop.EARLIER_STEP
+    assert reasons(found)[rows[2]["row_id"]] == Drop.EARLIER_STEP
+
+
+def test_a_last_step_without_traces_leaves_the_one_before() -> None:
+    row = make_trace(PROMPTS[0], recipe="two", step=0)
+    assert kept(run([row])) == {row["row_id"]}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +188,7 @@ def test_an_unjudged_trace_is_an_error_and_not_a_verdict() -> None:
     measures = judge_all([row])
     measures["leakage"] = JUDGEMENTS.empty_table()
     with pytest.raises(LookupError, match="leakage"):
-        accept(make_table([row]), measures, POLICY, FORMATS)
+        accept(make_table([row]), measures, POLICY, RECIPES)
 
 
 def test_accept_decides_row_by_row_in_the_order_given() -> None:
@@ -180,7 +198,7 @@ def test_accept_decides_row_by_row_in_the_order_given() -> None:
         make_trace(PROMPTS[1], outcome="failed", error="RowFault"),
         make_refused(PROMPTS[2], recipe="refusal", reasoning=""),
     ]
-    found = accept(make_table(rows), judge_all(rows), POLICY, FORMATS)
+    found = accept(make_table(rows), judge_all(rows), POLICY, RECIPES)
     assert found.to_pylist() == ["too_short", None, "failed", None]
 
 
@@ -189,7 +207,7 @@ ROWS = st.lists(
         {
             "prompt": st.sampled_from([*PROMPTS, PROMPTS[0] + "!", "  " + PROMPTS[1]]),
             "label": st.sampled_from(["harmful", "benign", "borderline"]),
-            "recipe": st.sampled_from(sorted(FORMATS)),
+            "recipe": st.sampled_from(sorted(PLAIN)),
             "sample_index": st.integers(0, 4),
             "outcome": st.sampled_from(["ok", "ok", "ok", "failed", "truncated"]),
             "answer": st.sampled_from([HELPING, "I can't help with that, I am afraid.", "", "No."]),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from synth.chat import Message
 from synth.config import CurateConfig, SynthConfig
-from synth.curate import SFT, count_accepted, curate
+from synth.curate import SFT, count_accepted, curate, load_policy
 from synth.curate.card import cell
 from synth.curate.shards import is_heldout, supervised_row
 from synth.records import pack_context
@@ -30,8 +30,7 @@ from tests.synth.traces import (
     make_trace,
     publish_traces,
 )
-
-FORMATS = {"srg": "think", "refusal": "answer"}
+from tests.synth.trainings import PLAIN
 
 # Words that share no 5 characters, so that no two prompts are near.
 TOPICS = (
@@ -63,7 +62,7 @@ def make_config(run: Path, policy: str = "default") -> SynthConfig:
 
 def run_stage(config: SynthConfig, **changes: Any) -> Manifest:
     arguments: dict[str, Any] = {
-        "formats": FORMATS,
+        "recipes": PLAIN,
         "evaluation_prompts": {"e": "Nothing like them."},
         "guideline_sets": [GUIDELINES],
         "fingerprint": {"teacher": "a | b"},
@@ -150,7 +149,9 @@ def test_the_input_is_the_seeds_own_turns() -> None:
         Message(role="system", content="Be brief."),
         Message(role="user", content="Hello."),
     ]
-    row = supervised_row(make_trace("And eggs?", context=pack_context(before)), FORMATS)
+    row = supervised_row(
+        make_trace("And eggs?", context=pack_context(before)), PLAIN, load_policy("default")
+    )
     assert row["prompt"] == [*before, {"role": "user", "content": "And eggs?"}]
 
 
@@ -203,7 +204,7 @@ def test_nothing_kept_is_a_curation_too(tmp_path: Path) -> None:
     publish_traces(str(tmp_path), [make_trace(outcome="failed", answer="")])
     manifest = run_stage(make_config(tmp_path))
     assert manifest["shards"] == []
-    assert "heldout-*" not in (tmp_path / "curated/default/README.md").read_text()
+    assert "data_files" not in (tmp_path / "curated/default/README.md").read_text()
 
 
 def test_the_card_tells_a_stranger(curated: tuple[Path, Manifest]) -> None:
@@ -211,7 +212,7 @@ def test_the_card_tells_a_stranger(curated: tuple[Path, Manifest]) -> None:
     text = (folder / "README.md").read_text()
     front = yaml.safe_load(text.split("---\n")[1])
     paths = [entry["path"] for entry in front["configs"][0]["data_files"]]
-    assert paths == ["sft/train-*.parquet", "sft/heldout-*.parquet"]
+    assert paths == [f"sft/{split}-?????-of-?????.parquet" for split in ("train", "heldout")]
     for word in ("failed", "inconsistent", "surplus_sibling", "Licence", "Limits", "a \\| b"):
         assert word in text
     assert GUIDELINE_TEXT not in text
@@ -221,7 +222,7 @@ def test_the_card_tells_a_stranger(curated: tuple[Path, Manifest]) -> None:
     rules = [i for i, line in enumerate(tables) if set(line) <= set("|-: ")]
     for at in rules:
         assert tables[at].count("|") == tables[at - 1].count("|") == tables[at + 1].count("|")
-    assert f"| srg | reasoning, then the answer | 144 | {manifest['accepted']['srg']} |" in text
+    assert f"| srg | reasoning, then the answer | 144 | {manifest['accepted']['srg']} | 0 |" in text
 
 
 def test_the_card_repeats_accepted_drift(tmp_path: Path) -> None:
@@ -240,7 +241,7 @@ def test_counts_for_quotas_are_those_of_the_curation(curated: tuple[Path, Manife
     run = folder.parents[1]
     counts = count_accepted(
         make_config(run, str(run / "mine.yaml")),
-        formats=FORMATS,
+        recipes=PLAIN,
         evaluation_prompts={"e": "Nothing like them."},
         guideline_sets=[GUIDELINES],
     )
