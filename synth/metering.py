@@ -1,9 +1,8 @@
-"""What stands between a step and a chat: patience with pools, and accounting."""
+"""What stands between a step and a chat: patience with pools, and their accounts."""
 
 import asyncio
 import math
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,20 +13,17 @@ from synth.errors import (
     EngineDied,
     GuideweaveError,
     Overdue,
-    Poison,
     PoolDown,
     PoolFault,
+    Refused,
+    RowFault,
 )
-from synth.usage import Usage
+from synth.meter import Meter, loop_time
 
-SUSPECT_DEATHS = 2  # engine deaths in flight that make a row a suspect
 PROBE_S = 10.0  # ours: what a pool may take for one token, to show that it is there at all
 OWN_FAULTS = 3  # of one call, and as long as `pool_deadline_s`, while others are answered
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
-
-
-class Suspect(GuideweaveError):
-    """The row was in flight at two engine deaths: it waits, to run alone."""
+_ONE_TOKEN = Sampling(temperature=0.0, max_tokens=1)
 
 
 @dataclass(slots=True)
@@ -51,7 +47,7 @@ class PoolHealth:
 
     def answered(self, reply: Reply) -> None:
         """Note an answer."""
-        self.answered_at = _now()
+        self.answered_at = loop_time()
         self._silent_since = None
         self.prompt_tokens += reply.prompt_tokens
         self.output_tokens += reply.output_tokens
@@ -83,49 +79,16 @@ class PoolHealth:
     @property
     def patience_left_s(self) -> float:
         """Seconds until the pool counts as down, if it does not answer."""
-        since = _now() if self._silent_since is None else self._silent_since
-        return since + self.deadline_s - _now()
-
-
-@dataclass(slots=True)
-class Meter:
-    """The account of one try of an item."""
-
-    step: int = 0
-    alone: bool = False
-    started_at: float = field(default_factory=time.monotonic)
-    calls: int = 0
-    output_tokens: int = 0
-    engine_deaths: int = 0
-    last_raw: str = ""
-    waiting_for: str = "its first call"
-    usage: dict[str, Usage] = field(default_factory=dict)
-
-    def book(self, role: str, reply: Reply) -> None:
-        """Add an answered call."""
-        self.calls += 1
-        self.output_tokens += reply.output_tokens
-        self.last_raw = reply.text
-        self.usage.setdefault(role, Usage()).add(reply)
-
-    def engine_died(self, fault: EngineDied) -> None:
-        """Count an engine's death while this row was in flight.
-
-        Raises:
-            Poison: The row ran alone, so the deaths are its own.
-            Suspect: The row has to run alone before it can be judged.
-        """
-        self.engine_deaths += 1
-        if self.engine_deaths < SUSPECT_DEATHS:
-            return
-        if self.alone:
-            raise Poison(f"killed an engine {SUSPECT_DEATHS} times while alone: {fault}")
-        raise Suspect(str(fault))
+        since = loop_time() if self._silent_since is None else self._silent_since
+        return since + self.deadline_s - loop_time()
 
 
 @dataclass(frozen=True, slots=True)
 class MeteredChat:
-    """One row's view of a pool: waits its turn, waits out the pool's faults, keeps account."""
+    """One row's view of a pool: waits its turn, waits out the pool's faults, keeps account.
+
+    Both doors are here; a model opens one of them only.
+    """
 
     role: str
     chat: Chat
@@ -144,8 +107,28 @@ class MeteredChat:
         Raises:
             PoolDown: The pool has answered nothing for too long.
             Overdue: This call has found only faults for as long, while others were answered.
+            Refused: The model scores, and writes nothing.
         """
-        faults = _Faults(self.role, self.health, _now())
+        reply = await self._ask(messages, sampling)
+        if reply.score is not None:
+            raise Refused(f"the {self.role} model scores: it writes no text", "head")
+        return reply
+
+    async def score(self, messages: Sequence[Message]) -> float:
+        """Score `messages`; see `Score`. Raises as above, but where the model writes.
+
+        Raises:
+            RowFault: The score is no number that can be compared.
+        """
+        reply = await self._ask(messages, _ONE_TOKEN)  # none, of a model that scores
+        if reply.score is None:
+            raise Refused(f"the {self.role} model writes text: it has no score", "head")
+        if not math.isfinite(reply.score):
+            raise RowFault(f"the {self.role} model's score is {reply.score}")
+        return reply.score
+
+    async def _ask(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        faults = _Faults(self.role, self.health, loop_time())
         ticket = self.gate.ticket(self.meter.calls)
         while True:
             self.meter.waiting_for = f"a slot of the {self.role} pool"
@@ -166,13 +149,14 @@ class MeteredChat:
     ) -> Reply:
         """Call until there is an answer or no room. The slot is kept: a sick pool gets no more."""
         while True:
+            began_at = loop_time()
             try:
                 reply = await self.chat(messages, sampling)
             except CapacityFault:
                 raise
             except PoolFault as fault:
                 if isinstance(fault, EngineDied):
-                    self.meter.engine_died(fault)
+                    self.meter.engine_died(fault, began_at)
                 await self._note(fault, faults)
                 await asyncio.sleep(faults.wait_s())
             else:
@@ -196,7 +180,7 @@ class MeteredChat:
         hello = [Message(role="user", content="Hello.")]
         try:
             async with asyncio.timeout(PROBE_S):
-                reply = await self.chat(hello, Sampling(temperature=0.0, max_tokens=1))
+                reply = await self.chat(hello, _ONE_TOKEN)
         except (GuideweaveError, TimeoutError):
             return False
         self.health.answered(reply)
@@ -237,7 +221,7 @@ class _Faults:
         Raises:
             Overdue: As often and as long as makes the fault its own.
         """
-        waited_s = _now() - self.began_at
+        waited_s = loop_time() - self.began_at
         if self.met >= OWN_FAULTS and waited_s >= self.health.deadline_s:
             raise Overdue(
                 f"the {self.role} pool failed this call {self.met} times within "
@@ -248,10 +232,6 @@ class _Faults:
         """Return how long to wait before the call goes again."""
         ceiling = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self.met - 1, 10))
         return ceiling * random.uniform(0.5, 1.0)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 class MeteredModels:

@@ -1,15 +1,16 @@
-"""The door to models: one protocol, one async call, one completion.
+"""The doors to models: `Chat`, one async call, one completion; `Score`, one call, one number.
 
-`engine`, `endpoint` and `scripted` beside this file implement it; recipes and judges see
-nothing wider.
+`engine`, `endpoint` and `scripted` beside this file implement the first, and hand a scoring
+model's number on in its reply; recipes and judges see nothing wider.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypedDict
 
-__all__ = ["ABILITIES", "Ability", "Chat", "Message", "Reply", "Sampling"]
+__all__ = ["ABILITIES", "Ability", "Chat", "Head", "Message", "Reply", "Sampling", "Score"]
 
+Head = Literal["text", "score"]  # what a model gives for a conversation
 Ability = Literal["prefix", "regex", "choice", "json", "logprobs", "keep_stop"]
 ABILITIES: frozenset[Ability] = frozenset(
     ("prefix", "regex", "choice", "json", "logprobs", "keep_stop")
@@ -68,6 +69,7 @@ class Reply:
         output_tokens: New tokens.
         counted: False where the server told no counts: those above are 0 and mean nothing.
         logprobs: One mapping a new token, token text to log-probability, or None.
+        score: The number of a scoring model, which writes no text; None of all others.
     """
 
     text: str
@@ -77,6 +79,7 @@ class Reply:
     output_tokens: int = 0
     counted: bool = True
     logprobs: tuple[dict[str, float], ...] | None = None
+    score: float | None = None
 
 
 class Chat(Protocol):
@@ -93,5 +96,21 @@ class Chat(Protocol):
         Raises:
             PoolFault: The pool is unwell; the same call may go again.
             RowFault: This request can not be answered.
+        """
+        ...
+
+
+class Score(Protocol):
+    """A model that makes a number of a conversation, such as a process reward model."""
+
+    async def score(self, messages: Sequence[Message]) -> float:
+        """Score `messages`: the raw output of the model's head, of no fixed range.
+
+        A conversation that ends with an `assistant` turn is scored up to that turn's last
+        character, as a turn that might still go on.
+
+        Raises:
+            PoolFault: The pool is unwell; the same call may go again.
+            RowFault: This conversation can not be scored.
         """
         ...

@@ -1,7 +1,7 @@
 """The chat that needs no model: tests, `--dry-run`, and a first look at a recipe.
 
 A script is a list of replies in turn, or a function of the call. It obeys `stop` and
-`max_tokens` as an engine would, where a token is a word.
+`max_tokens` as an engine would, where a token is a word. A number is a scoring model's.
 """
 
 import asyncio
@@ -14,12 +14,14 @@ from random import Random
 from synth.chat import ABILITIES, Ability, Message, Reply, Sampling
 from synth.chat.connect import ChatSpec
 from synth.chat.matching import matching_json, matching_text, sentence
+from synth.config import ModelConfig
 from synth.digest import digest
 from synth.errors import BadInput
 
 PLAUSIBLE = "synth.chat.scripted:plausible"
+PLAUSIBLE_SCORE = "synth.chat.scripted:plausible_score"
 
-Written = str | Reply
+Written = str | float | Reply
 ScriptFunction = Callable[[Sequence[Message], Sampling], Written | Awaitable[Written]]
 Script = Sequence[Written] | ScriptFunction
 
@@ -66,6 +68,12 @@ def scripted_chat(spec: ChatSpec) -> ScriptedChat:
     return ScriptedChat(load_script(spec.script), spec.can)
 
 
+def script_of(model: ModelConfig) -> str:
+    """Return the dotted path of a scripted model's script."""
+    default = PLAUSIBLE_SCORE if model.head == "score" else PLAUSIBLE
+    return str(model.engine_args.get("script", default))
+
+
 def load_script(path: str) -> ScriptFunction:
     """Import the function that `module:function` names.
 
@@ -96,14 +104,22 @@ def plausible(messages: Sequence[Message], sampling: Sampling) -> str:
     return sentence(random)
 
 
+def plausible_score(messages: Sequence[Message], sampling: Sampling) -> float:
+    """Return a number between -1 and 1, the same one for the same conversation."""
+    return Random(digest([[m["role"], m["content"]] for m in messages])).uniform(-1, 1)
+
+
 def _no_script(path: str) -> BadInput:
     return BadInput(
         file="config", field="script", value=path, rule="must name a function, module:function"
     )
 
 
-def _reply(text: str, messages: Sequence[Message], sampling: Sampling) -> Reply:
-    text = _cut_at_stop(text, sampling)
+def _reply(written: str | float, messages: Sequence[Message], sampling: Sampling) -> Reply:
+    prompt_tokens = sum(len(m["content"].split()) for m in messages)
+    if not isinstance(written, str):
+        return Reply(text="", prompt_tokens=prompt_tokens, score=written)
+    text = _cut_at_stop(written, sampling)
     words = list(re.finditer(r"\S+", text))
     cut = len(words) > sampling.max_tokens
     if cut:
@@ -113,7 +129,7 @@ def _reply(text: str, messages: Sequence[Message], sampling: Sampling) -> Reply:
     return Reply(
         text=text,
         finish_reason="length" if cut else "stop",
-        prompt_tokens=sum(len(m["content"].split()) for m in messages),
+        prompt_tokens=prompt_tokens,
         output_tokens=len(words),
         logprobs=None if sampling.logprobs is None else certain,
     )

@@ -1,17 +1,17 @@
 """Which pools a set of roles needs, decided before anything starts: plain data, no Ray.
 
-Roles of one model and the same engine arguments share a pool. Without a GPU at most one vLLM
-pool may be open at a time: vLLM on CPU pins all cores. On GPUs the shares that may meet on
-one card must leave it room.
+Roles of one model and the same engine arguments share a pool. Without a GPU at most one engine
+that writes may be open at a time, as vLLM on CPU pins all cores, and beside it one that scores,
+whose work is reading alone. On GPUs the shares that may meet on one card must leave it room.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synth.chat import ABILITIES
+from synth.chat import ABILITIES, Ability
 from synth.chat.connect import ChatSpec
-from synth.chat.scripted import PLAUSIBLE
+from synth.chat.scripted import script_of
 from synth.config import Limits, ModelConfig
 from synth.digest import digest
 from synth.errors import BadInput
@@ -98,9 +98,7 @@ def _key(model: ModelConfig) -> str:
         model.model,
         model.revision,
         model.backend,
-        model.family,
-        model.engine_args,
-        model.resources.model_dump(),
+        model.model_dump(mode="json", include={"family", "head", "engine_args", "resources"}),
     )
 
 
@@ -121,10 +119,15 @@ def _pooled(plan: PoolPlan, limits: Limits) -> ChatSpec:
         kind="engine",
         model_id=plan.model_id,
         app=plan.app,
-        can=ABILITIES,
+        can=_abilities(plan.model),
         max_calls=max(1, int(slots * CALLS_PER_SLOT)),
         call_timeout_s=limits.call_timeout_s,
     )
+
+
+def _abilities(model: ModelConfig) -> frozenset[Ability]:
+    """Return what a model of ours can do beyond plain completion; one that scores does not even."""
+    return ABILITIES if model.head == "text" else frozenset()
 
 
 def _unpooled(model: ModelConfig, limits: Limits) -> ChatSpec:
@@ -141,26 +144,27 @@ def _unpooled(model: ModelConfig, limits: Limits) -> ChatSpec:
     return ChatSpec(
         kind="scripted",
         model_id=model_id,
-        script=str(model.engine_args.get("script", PLAUSIBLE)),
-        can=ABILITIES,
+        script=script_of(model),
+        can=_abilities(model),
         call_timeout_s=limits.call_timeout_s,
     )
 
 
 def _check_cpu(plans: Sequence[PoolPlan]) -> None:
-    on_cpu = [plan for plan in plans if plan.on_cpu]
-    num_replicas = sum(plan.model.replicas.max for plan in on_cpu)
-    if len(on_cpu) > 1:
-        roles = " and ".join(" = ".join(plan.roles) for plan in on_cpu)
-        rule = "without a GPU only one engine lives at a time: give them one model, or GPUs"
-        raise BadInput(file="config", field="roles", value=roles, rule=rule)
-    if num_replicas > 1:
-        raise BadInput(
-            file="config",
-            field=f"{on_cpu[0].roles[0]}.replicas.max",
-            value=num_replicas,
-            rule="without a GPU an engine takes all cores: one replica",
-        )
+    for head, does in (("text", "writes"), ("score", "scores")):
+        on_cpu = [plan for plan in plans if plan.on_cpu and plan.model.head == head]
+        if len(on_cpu) > 1:
+            roles = " and ".join(" = ".join(plan.roles) for plan in on_cpu)
+            only = f"without a GPU only one engine that {does} lives at a time"
+            rule = f"{only}: give them one model, or GPUs"
+            raise BadInput(file="config", field="roles", value=roles, rule=rule)
+        if on_cpu and on_cpu[0].model.replicas.max > 1:
+            raise BadInput(
+                file="config",
+                field=f"{on_cpu[0].roles[0]}.replicas.max",
+                value=on_cpu[0].model.replicas.max,
+                rule="without a GPU an engine takes all cores: one replica",
+            )
 
 
 def _check_gpus(plans: Sequence[PoolPlan]) -> None:

@@ -42,7 +42,7 @@ class Engine(Protocol):
         ...
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
-        """Complete `messages`; cancelling gives the engine's slot back."""
+        """Complete `messages`, or score them; cancelling gives the engine's slot back."""
         ...
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class Replica:
     async def generate(
         self, messages: Sequence[Message], sampling: Sampling, timeout_s: float
     ) -> Reply:
-        """Complete `messages`, in `timeout_s` at most.
+        """Complete or score `messages`, in `timeout_s` at most.
 
         Raises:
             Invalid: The request can never work.
@@ -145,7 +145,11 @@ def open_engine(model: ModelConfig, max_num_seqs: int, seed: int) -> Engine:
     if model.backend == "scripted":
         from synth.pools.scripted_engine import ScriptedEngine  # noqa: PLC0415
 
-        return ScriptedEngine(model.engine_args)
+        return ScriptedEngine(model)
+    if model.head == "score":
+        from synth.pools.scoring_engine import ScoringEngine  # noqa: PLC0415
+
+        return ScoringEngine(model, max_num_seqs, seed)
     from synth.pools.vllm_engine import VllmEngine  # noqa: PLC0415
 
     return VllmEngine(model, max_num_seqs, seed)

@@ -7,11 +7,11 @@ call whose messages hold this text ends the process, as a request that kills its
 import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from synth.chat import Message, Reply, Sampling
-from synth.chat.scripted import PLAUSIBLE, ScriptedChat, load_script
+from synth.chat.scripted import ScriptedChat, load_script, script_of
+from synth.config import ModelConfig
 from synth.errors import BadInput
 
 _KNOWN = frozenset(("script", "latency_s", "poison", "max_num_seqs"))
@@ -20,11 +20,12 @@ _KNOWN = frozenset(("script", "latency_s", "poison", "max_num_seqs"))
 class ScriptedEngine:
     """The scripted chat behind an engine's interface."""
 
-    def __init__(self, engine_args: Mapping[str, Any]) -> None:
+    def __init__(self, model: ModelConfig) -> None:
+        engine_args = model.engine_args
         if unknown := sorted(set(engine_args) - _KNOWN):
             rule = f"a scripted engine knows {', '.join(sorted(_KNOWN))}"
             raise BadInput(file="config", field="engine_args", value=unknown, rule=rule)
-        self._chat = ScriptedChat(load_script(engine_args.get("script", PLAUSIBLE)))
+        self._chat = ScriptedChat(load_script(script_of(model)))
         self._latency_s = float(engine_args.get("latency_s", 0))
         self._poison = engine_args.get("poison")
 

@@ -7,25 +7,20 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import psutil
 
 from synth import storage
-from synth.chat import Message, Reply, Sampling
+from synth.chat import Head, Message, Reply, Sampling
 from synth.config import ModelConfig
 from synth.embedded import embedded_model_folder
 from synth.errors import Invalid, PoolFault, RowFault
-from synth.families import (
-    encode_chat,
-    family_of,
-    generation_prompt,
-    split_reasoning,
-    thought_is_open,
-)
+from synth.families import family_of, split_reasoning, thought_is_open
 from synth.models import EMBEDDED
 from synth.pools.replica import EngineLost
+from synth.rendering import encode_chat, generation_prompt
 
 # vLLM reads these when it is imported. Quiet, no reports to its makers, and on CPU a cache
 # that leaves memory for a trainer beside it (GiB).
@@ -39,7 +34,7 @@ from vllm import SamplingParams
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import TokensInput, tokens_input
-from vllm.outputs import RequestOutput
+from vllm.outputs import PoolingRequestOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
@@ -49,6 +44,14 @@ from vllm.v1.metrics.stats import SchedulerStats
 # Eager: a run of a few minutes never earns back the minute of compiling.
 _CPU_ARGS = {"enforce_eager": True, "dtype": "bfloat16"}
 _FEW_CORES = 4
+_HEADS: Mapping[Head, Mapping[str, Any]] = {
+    # Compiles a grammar of bounded repeats in milliseconds, where the default takes seconds.
+    # Free white space in JSON is where a small model loses itself until its tokens run out.
+    "text": {"structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True}},
+    "score": {"runner": "pooling"},
+}
+
+Output = TypeVar("Output", RequestOutput, PoolingRequestOutput)
 
 
 class VllmEngine:
@@ -63,7 +66,7 @@ class VllmEngine:
         self._generation_prompt = generation_prompt(self._tokenizer)
         self._clock = _Clock()
         args = _engine_args(model, path, max_num_seqs, seed)
-        os.environ.update(_environment(args))
+        os.environ.update(_environment(args, model.head))
         self._engine = AsyncLLM.from_engine_args(
             AsyncEngineArgs(**args), stat_loggers=[self._clock.logger]
         )
@@ -90,12 +93,11 @@ class VllmEngine:
             RowFault: vLLM rejects the request, or fails on it alone.
             EngineLost: The core is gone.
         """
-        prefix = messages[-1]["content"] if messages[-1]["role"] == "assistant" else None
-        ids = encode_chat(self._tokenizer, messages, prefix is not None)
-        if len(ids) >= self._max_tokens:
-            raise Invalid(f"a prompt of {len(ids)} tokens; the model takes {self._max_tokens}")
-        output = await self._run(tokens_input(ids), _params(sampling))
-        return self._reply(output, sampling, prefix or "")
+        ids = self._encode(messages, room=1)
+        params = _params(sampling)
+        output = await self._ended(self._engine.generate(ids, params, self._request_id()))
+        prefix = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
+        return self._reply(output, sampling, prefix)
 
     def close(self) -> None:
         """End the core process in good order."""
@@ -107,10 +109,20 @@ class VllmEngine:
             with contextlib.suppress(psutil.NoSuchProcess):  # it may end by itself meanwhile
                 process.kill()
 
-    async def _run(self, prompt: TokensInput, params: SamplingParams) -> RequestOutput:
-        request_id = f"{os.getpid()}-{next(self._ids)}"
+    def _encode(self, messages: Sequence[Message], room: int) -> TokensInput:
+        """Return the prompt's tokens, which leave room for so many more."""
+        ids = encode_chat(self._tokenizer, messages, messages[-1]["role"] == "assistant")
+        if len(ids) + room > self._max_tokens:
+            raise Invalid(f"a prompt of {len(ids)} tokens; the model takes {self._max_tokens}")
+        return tokens_input(ids)
+
+    def _request_id(self) -> str:
+        return f"{os.getpid()}-{next(self._ids)}"
+
+    async def _ended(self, outputs: AsyncIterator[Output]) -> Output:
+        """Return the last of a request's outputs."""
         try:
-            async for output in self._engine.generate(prompt, params, request_id):
+            async for output in outputs:
                 if output.finished:
                     return output
         except EngineDeadError as error:
@@ -179,26 +191,26 @@ def _engine_args(model: ModelConfig, path: str, max_num_seqs: int, seed: int) ->
         "enable_prefix_caching": True,
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
-        # Compiles a grammar of bounded repeats in milliseconds, where the default takes seconds.
-        # Free white space in JSON is where a small model loses itself until its tokens run out.
-        "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
+        **_HEADS[model.head],
         **(_CPU_ARGS if on_cpu else several),
         **model.engine_args,
     }
 
 
-def _environment(args: Mapping[str, Any]) -> dict[str, str]:
+def _environment(args: Mapping[str, Any], head: Head) -> dict[str, str]:
     """Return the variables under which vLLM should start an engine of `args`."""
     environment: dict[str, str] = {}
     if args.get("enforce_eager"):
         # Or the first request for log-probabilities compiles for half a minute.
         environment["TORCH_COMPILE_DISABLE"] = "1"
-    cores = os.sched_getaffinity(0)
+    cores = sorted(os.sched_getaffinity(0))
     if args.get("tensor_parallel_size", 1) == 1 and len(cores) <= _FEW_CORES:
-        # By itself vLLM keeps a core for its scheduler: half of what a small machine has.
-        every_core = ",".join(map(str, sorted(cores)))
+        # By itself vLLM keeps a core for its scheduler: half of what a small machine has. An
+        # engine that scores beside another takes one core: threads of two engines on the same
+        # cores wait for each other at every layer, and both take twice as long.
+        own = cores[-1:] if head == "score" else cores
         environment["VLLM_CPU_OMP_THREADS_BIND"] = os.environ.get(
-            "VLLM_CPU_OMP_THREADS_BIND", every_core
+            "VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, own))
         )
     return environment
 
