@@ -1,4 +1,4 @@
 """The student's side: fine-tuning, evaluation and the report.
 
-Importing this package, `train.config` or `train.sft` loads no torch and no Ray.
+Importing this package, `train.config` or `train.students` loads no torch and no Ray.
 """

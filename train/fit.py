@@ -6,6 +6,7 @@ This leaf imports Ray Train and, with the worker's loop, torch and TRL.
 import json
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ from ray.train.v2.api.result import Result
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from synth import storage
+from synth.config import ModelConfig
 from synth.errors import BadInput, RunFault
+from synth.models import identify
 from synth.room import LOOK_S, Watch, section_demand
 from train.config import FinetuneConfig
-from train.loop import MODEL, SUMMARY, Job, train_loop
+from train.job import Job
+from train.loop import MODEL, SUMMARY, train_loop
 
 # On CPUs. Tensors of a step are freed and allocated again in the next one: by default glibc
 # returns each large one to the system, and a fifth of a step goes into page faults. Threads
@@ -51,7 +55,7 @@ def fit(job: Job, name: str, training: str, folder: Path) -> dict[str, Any]:
         BadInput: The rows or the model can not be trained on.
         RunFault: The workers failed more often than the config allows.
     """
-    result = _run(_trainer(job, name, training), job.config)
+    result = _run(_trainer(_with_reference(job), name, training), job.config)
     if isinstance(result.return_value, BadInput):
         raise result.return_value
     if result.checkpoint is None:
@@ -59,6 +63,15 @@ def fit(job: Job, name: str, training: str, folder: Path) -> dict[str, Any]:
     with result.checkpoint.as_directory() as found:
         shutil.copytree(Path(found, MODEL), folder, dirs_exist_ok=True)
         return json.loads(Path(found, SUMMARY).read_text(encoding="utf-8"))
+
+
+def _with_reference(job: Job) -> Job:
+    """Return the job with its reference model as workers find it: by an absolute path."""
+    name = job.config.dpo.reference
+    if job.kind != "dpo" or name is None:
+        return job
+    dpo = job.config.dpo.model_copy(update={"reference": identify(ModelConfig(model=name)).path})
+    return replace(job, config=job.config.model_copy(update={"dpo": dpo}))
 
 
 def _trainer(job: Job, name: str, training: str) -> TorchTrainer:

@@ -6,51 +6,42 @@ This leaf imports torch, transformers, TRL and Ray Train.
 import json
 import os
 import tempfile
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from ray.train import Checkpoint, get_checkpoint, get_context, report
-from transformers import AutoConfig, AutoTokenizer, TrainerCallback, set_seed
-from trl import SFTTrainer
+from transformers import AutoConfig, Trainer, TrainerCallback, set_seed
 
 from synth import storage
-from synth.config import StorageConfig
 from synth.errors import BadInput
-from synth.families import family_of
-from train.config import FinetuneConfig
-from train.encode import Example, encode_rows
-from train.shards import Split, choose_rows, read_split
-from train.trainer import build_trainer, keeps_apart, load_base
+from train.config import Kind
+from train.dpo import build_dpo_trainer
+from train.job import Job
+from train.outcome import curves
+from train.reward import build_reward_trainer
+from train.rows import Loaded, load_pairs, load_rows
+from train.supervised import build_trainer
+from train.tokens import load_vocabulary
 
 MODEL, SUMMARY = "model", "summary.json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One arm's training.
+class _Method(NamedTuple):
+    """How a kind of training gets its data and its trainer."""
 
-    Attributes:
-        arm: The arm.
-        arms: All arms, for the seeds they share.
-        curated: Folder of the curation's manifest.
-        base: Folder or hub name of the model to start from.
-        revision: Commit of a hub model.
-        family: Key of the model-family table, where it can not be told from the model.
-        config: How it is trained.
-        storage: How `s3://` is reached.
-    """
+    load: Callable[..., Loaded[Any]]
+    build: Callable[..., Trainer]
 
-    arm: str
-    arms: tuple[str, ...]
-    curated: str
-    base: str
-    revision: str | None
-    family: str | None
-    config: FinetuneConfig
-    storage: StorageConfig = field(default_factory=StorageConfig)
+
+_METHODS: Mapping[Kind, _Method] = {
+    "sft": _Method(load_rows, build_trainer),
+    "dpo": _Method(load_pairs, build_dpo_trainer),
+    "reward": _Method(load_pairs, build_reward_trainer),
+}
 
 
 def train_loop(settings: dict[str, Any]) -> BadInput | None:
@@ -96,31 +87,18 @@ def _train(job: Job, stack: ExitStack) -> None:
     report({}, Checkpoint.from_directory(finished) if is_first else None)
 
 
-def _prepare(job: Job, output: Path) -> tuple[SFTTrainer, dict[str, Any]]:
+def _prepare(job: Job, output: Path) -> tuple[Trainer, dict[str, Any]]:
     """Return the trainer of a job, and what the manifest says of its data."""
-    config = job.config
-    set_seed(config.seed)
-    tokenizer = AutoTokenizer.from_pretrained(job.base, revision=job.revision)
-    train, heldout = (_load(job, tokenizer, split) for split in ("train", "heldout"))
+    set_seed(job.config.seed)
+    vocabulary = load_vocabulary(job)
+    load, build = _METHODS[job.kind]
+    train, heldout = (load(job, vocabulary.tokenizer, split) for split in ("train", "heldout"))
     if not train.examples:
-        raise BadInput(
-            file=job.curated,
-            field="finetune.max_length",
-            value=config.max_length,
-            rule=f"leaves no row of arm {job.arm} to train on: {train.left_out}",
-        )
-    model = load_base(job.base, job.revision, config)
-    if config.packing and not keeps_apart(model):
-        raise BadInput(
-            file="config",
-            field="finetune.packing",
-            value=True,
-            rule="with this model's attention packed rows see each other; train without it",
-        )
-    trainer = build_trainer(
-        model, tokenizer, config, train.examples, heldout.examples, str(output), [Report()]
-    )
+        raise _nothing_to_train_on(job, train.left_out)
+    trainer = build(job, vocabulary, train.examples, heldout.examples, str(output), [Report()])
     return trainer, {
+        "kind": job.kind,
+        "special_tokens": list(job.special_tokens),
         "rows": len(train.examples),
         "heldout_rows": len(heldout.examples),
         "left_out": sum(train.left_out.values()),
@@ -128,33 +106,20 @@ def _prepare(job: Job, output: Path) -> tuple[SFTTrainer, dict[str, Any]]:
     }
 
 
-class _Loaded(NamedTuple):
-    """An arm's encoded rows, and how many were left out, by reason."""
-
-    examples: list[Example]
-    left_out: dict[str, int]
-
-
-def _load(job: Job, tokenizer: Any, split: Split) -> _Loaded:
-    """Read, choose and encode an arm's rows.
-
-    Where arms share their seeds, a seed that any arm has to leave out is left out of all.
-    """
-    family = family_of(job.base, job.family)
-    match, max_length = job.config.match, job.config.max_length
-    chosen = choose_rows(read_split(job.curated, split), job.arms, match)
-    encoded = {
-        arm: encode_rows(rows.to_pylist(), tokenizer, family, max_length)
-        for arm, rows in chosen.items()
-        if arm == job.arm or match == "seeds"
-    }
-    lost = set().union(*(e.seeds_left_out for e in encoded.values())) if match else set()
-    own = encoded[job.arm]
-    examples = [example for example in own.examples if example.seed_id not in lost]
-    left_out = dict(own.left_out)
-    if len(examples) < len(own.examples):
-        left_out["another_arm"] = len(own.examples) - len(examples)
-    return _Loaded(examples, left_out)
+def _nothing_to_train_on(job: Job, left_out: Mapping[str, int]) -> BadInput:
+    if not left_out:
+        return BadInput(
+            file=job.curated,
+            field="shards",
+            value=job.training or job.arm,
+            rule=f"the curated data have nothing to train arm {job.arm} on",
+        )
+    return BadInput(
+        file=job.curated,
+        field="finetune.max_length",
+        value=job.config.max_length,
+        rule=f"leaves nothing of arm {job.arm} to train on: {left_out}",
+    )
 
 
 class Report(TrainerCallback):
@@ -171,7 +136,7 @@ class Report(TrainerCallback):
         report({"step": state.global_step}, Checkpoint.from_directory(folder))
 
 
-def _save(trainer: SFTTrainer, job: Job, folder: Path) -> None:
+def _save(trainer: Trainer, job: Job, folder: Path) -> None:
     """Write a complete model folder, in the number format of the base model."""
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
     if job.config.method == "lora":
@@ -182,27 +147,12 @@ def _save(trainer: SFTTrainer, job: Job, folder: Path) -> None:
     processing.save_pretrained(folder)
 
 
-def _outcome(trainer: SFTTrainer) -> dict[str, Any]:
+def _outcome(trainer: Trainer) -> dict[str, Any]:
     """Return what the manifest says of the training itself."""
-    history = trainer.state.log_history
-    losses = [
-        {
-            "step": entry["step"],
-            "loss": entry["loss"],
-            "tokens_per_s": entry["train_tokens_per_second"],
-        }
-        for entry in history
-        if "loss" in entry
-    ]
-    evaluations = [
-        {"step": entry["step"], "eval_loss": entry["eval_loss"]}
-        for entry in history
-        if "eval_loss" in entry
-    ]
+    found = curves(trainer.state.log_history)
     return {
         "steps": trainer.state.global_step,
         "tokens": trainer.state.num_input_tokens_seen,
-        "tokens_per_s": losses[-1]["tokens_per_s"],
-        "loss": losses,
-        "eval_loss": evaluations,
+        "tokens_per_s": found["loss"][-1]["tokens_per_s"],
+        **found,
     }

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +14,8 @@ from synth.curate import SFT
 from synth.curate.shards import Split
 from synth.errors import BadInput
 from synth.stage import MANIFEST, read_manifest
-from train.match import Key, Match, choose
+from train.config import Match
+from train.match import Key, choose
 
 
 def read_split(curated: str, split: Split) -> pa.Table:
@@ -28,12 +29,8 @@ def read_split(curated: str, split: Split) -> pa.Table:
         BadInput: A shard is not the file that the manifest lists.
         FileNotFoundError: Curation has not finished.
     """
-    manifest = read_manifest(curated)
-    if manifest is None:
-        raise FileNotFoundError(f"{curated}: no manifest, curation has not finished")
-    entries = [s for s in manifest["shards"] if s["path"].startswith(f"sft/{split}-")]
-    tables = [_read_shard(curated, entry) for entry in entries]
-    return pa.concat_tables([SFT.empty_table(), *tables])
+    entries = (s for s in listed(curated) if s["path"].startswith(f"sft/{split}-"))
+    return read_shards(curated, entries, SFT)
 
 
 def choose_rows(rows: pa.Table, arms: Sequence[str], match: Match) -> dict[str, pa.Table]:
@@ -43,12 +40,34 @@ def choose_rows(rows: pa.Table, arms: Sequence[str], match: Match) -> dict[str, 
     return {arm: _pick(rows, arm, row_ids) for arm, row_ids in chosen.items()}
 
 
+def listed(curated: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the shards that the manifest of a curation lists.
+
+    Raises:
+        FileNotFoundError: Curation has not finished.
+    """
+    manifest = read_manifest(curated)
+    if manifest is None:
+        raise FileNotFoundError(f"{curated}: no manifest, curation has not finished")
+    yield from manifest["shards"]
+
+
+def read_shards(curated: str, entries: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Return the rows of these shards, one after the other.
+
+    Raises:
+        BadInput: A shard is not the file that the manifest lists.
+    """
+    tables = [_read_shard(curated, entry).select(schema.names).cast(schema) for entry in entries]
+    return pa.concat_tables([schema.empty_table(), *tables])
+
+
 def _pick(rows: pa.Table, arm: str, row_ids: Sequence[str]) -> pa.Table:
     wanted = pc.field("row_id").isin(pa.array(row_ids, pa.string()))
     return rows.filter((pc.field("arm") == arm) & wanted).sort_by("row_id")
 
 
-def _read_shard(curated: str, entry: dict[str, Any]) -> pa.Table:
+def _read_shard(curated: str, entry: Mapping[str, Any]) -> pa.Table:
     path = storage.join(curated, entry["path"])
     # Hashed and parsed from the same bytes: what was checked is what is trained on.
     data = storage.read(path)
@@ -59,4 +78,4 @@ def _read_shard(curated: str, entry: dict[str, Any]) -> pa.Table:
             value=entry["sha256"],
             rule=f"the file's bytes are not those {MANIFEST} lists; curate again",
         )
-    return pq.read_table(io.BytesIO(data)).select(SFT.names).cast(SFT)
+    return pq.read_table(io.BytesIO(data))

@@ -9,12 +9,13 @@ import pytest
 from synth.config import EndpointConfig, ModelConfig, SynthConfig
 from synth.embedded import embedded_model_folder
 from synth.errors import BadInput
-from synth.families import encode_chat, family_of
+from synth.families import family_of
+from synth.rendering import encode_chat
 from tests.train.curated import sft_row, write_curated
 from train.config import FinetuneConfig
 from train.encode import IGNORED, encode_rows
-from train.sft import finetune
 from train.shards import choose_rows, read_split
+from train.students import finetune
 
 THOUGHT = "<think>\nA kitchen question.\n</think>\n\nUse a sharp knife."
 

@@ -13,7 +13,7 @@ from tests.synth.s3_server import BUCKET, CREDENTIALS, s3_server
 from tests.train.curated import random_model, sft_row, write_curated
 from train.config import FinetuneConfig
 from train.evals.evaluation import model_config
-from train.sft import finetune
+from train.students import finetune
 
 pytestmark = [
     pytest.mark.train,
@@ -54,7 +54,7 @@ def test_a_student_is_trained_from_and_into_a_store(server: str, tmp_path: Path)
     storage.upload_folder(Path(random_model(tmp_path / "base")), f"s3://{BUCKET}/base")
     config = SynthConfig(run=run, recipe=("srg",), storage=section)
 
-    manifest = finetune(config, CONFIG, f"s3://{BUCKET}/base")["srg"]
+    manifest = finetune(config, CONFIG, f"s3://{BUCKET}/base").manifests["srg"]
     assert (manifest["rows"], manifest["steps"], manifest["base"]["name"]) == (8, 4, "base")
     folder = f"{run}/models/srg"
     listed = [file["path"] for file in manifest["files"]]
@@ -62,7 +62,7 @@ def test_a_student_is_trained_from_and_into_a_store(server: str, tmp_path: Path)
     sizes = [Path(storage.local_copy(folder), name).stat().st_size for name in listed]
     assert sizes == [file["bytes"] for file in manifest["files"]]
     assert storage.list_folders(f"{run}/models/.train") == []
-    assert finetune(config, CONFIG, f"s3://{BUCKET}/base")["srg"] == manifest
+    assert finetune(config, CONFIG, f"s3://{BUCKET}/base").manifests["srg"] == manifest
 
     student = model_config(config, "srg")
     assert student.model == folder

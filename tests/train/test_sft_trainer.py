@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.train.curated import random_model, sft_row, write_curated
-from train.config import FinetuneConfig
+from tests.train.jobs import job
 from train.encode import IGNORED, Example
 
 pytestmark = pytest.mark.train
@@ -31,14 +31,11 @@ def examples() -> list[Example]:
 
 def trainer(base: str, output: Path, **section: Any) -> Any:
     # Heavy: torch and TRL.
-    from transformers import AutoTokenizer  # noqa: PLC0415
+    from train.supervised import build_trainer  # noqa: PLC0415
+    from train.tokens import load_vocabulary  # noqa: PLC0415
 
-    from train.trainer import build_trainer, load_base  # noqa: PLC0415
-
-    config = FinetuneConfig.model_validate({"epochs": 1, "dtype": "float32", **section})
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    model = load_base(base, None, config)
-    return build_trainer(model, tokenizer, config, examples(), [], str(output), [])
+    own = job(base, output, "sft", **{"epochs": 1, "batch_size": 4, **section})
+    return build_trainer(own, load_vocabulary(own), examples(), [], str(output), [])
 
 
 def test_the_loss_is_the_mean_over_completion_tokens(base: str, tmp_path: Path) -> None:
@@ -61,7 +58,7 @@ def test_the_loss_is_the_mean_over_completion_tokens(base: str, tmp_path: Path) 
 
 
 def test_packed_rows_train_in_fewer_steps_and_keep_apart(base: str, tmp_path: Path) -> None:
-    from train.trainer import keeps_apart  # noqa: PLC0415
+    from train.supervised import keeps_apart  # noqa: PLC0415
 
     packed = trainer(base, tmp_path, batch_size=1, packing=True, max_length=64)
     assert keeps_apart(packed.model)
@@ -74,7 +71,7 @@ def test_packed_rows_train_in_fewer_steps_and_keep_apart(base: str, tmp_path: Pa
 def test_attention_over_a_whole_sequence_is_told_apart_from_packing() -> None:
     import torch  # noqa: PLC0415
 
-    from train.trainer import keeps_apart  # noqa: PLC0415
+    from train.supervised import keeps_apart  # noqa: PLC0415
 
     def leaky(input_ids: torch.Tensor, **_: Any) -> SimpleNamespace:
         return SimpleNamespace(logits=input_ids.cumsum(dim=1)[..., None].float())
@@ -89,23 +86,33 @@ def test_attention_over_a_whole_sequence_is_told_apart_from_packing() -> None:
 def test_a_seed_that_one_arm_leaves_out_is_left_out_of_all(base: str, tmp_path: Path) -> None:
     from transformers import AutoTokenizer  # noqa: PLC0415
 
-    from train.loop import Job, _load  # noqa: PLC0415
+    from train.rows import load_rows  # noqa: PLC0415
 
     long, short = "word " * 200, "Fine."
     rows = [sft_row(seed, arm, "Hi", short) for seed in ("s1", "s2") for arm in ("a", "b")]
     rows[3]["completion"][0]["content"] = long
-    folder = str(write_curated(tmp_path, rows))
+    folder = write_curated(tmp_path, rows)
     tokenizer = AutoTokenizer.from_pretrained(base)
     for match, kept, left_out in (("seeds", ["s1"], {"another_arm": 1}), (None, ["s1", "s2"], {})):
-        job = Job(
-            arm="a",
-            arms=("a", "b"),
-            curated=folder,
-            base=base,
-            revision=None,
-            family=None,
-            config=FinetuneConfig.model_validate({"match": match, "max_length": 64}),
-        )
-        loaded = _load(job, tokenizer, "train")
+        own = job(base, folder, "sft", arm="a", arms=("a", "b"), match=match, max_length=64)
+        loaded = load_rows(own, tokenizer, "train")
         assert [example.seed_id for example in loaded.examples] == kept
+        assert loaded.left_out == left_out
+
+
+def test_arms_of_equally_many_rows_stay_so_when_one_has_to_leave_a_row_out(
+    base: str, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer  # noqa: PLC0415
+
+    from train.rows import load_rows  # noqa: PLC0415
+
+    rows = [sft_row(f"a{i}", "a", "Hi", "Fine.") for i in range(5)]
+    rows += [sft_row(f"b{i}", "b", "Hi", "word " * 200 if i == 1 else "Fine.") for i in range(3)]
+    folder = write_curated(tmp_path, rows)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    for arm, left_out in (("a", {"another_arm": 1}), ("b", {"too_long": 1})):
+        own = job(base, folder, "sft", arm=arm, arms=("a", "b"), match="rows", max_length=64)
+        loaded = load_rows(own, tokenizer, "train")
+        assert len(loaded.examples) == 2
         assert loaded.left_out == left_out

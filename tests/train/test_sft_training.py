@@ -1,24 +1,18 @@
 """Training for real, on a random model of two layers with the embedded model's tokenizer."""
 
-import contextlib
-import json
-import os
-import signal
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from synth.config import SynthConfig
 from synth.errors import BadInput, RunFault
 from synth.stage import read_manifest
 from tests.train.curated import random_model, sft_row, write_curated
+from tests.train.killer import Killer
 from train.config import FinetuneConfig
-from train.sft import finetune
+from train.students import finetune
 
 pytestmark = [
     pytest.mark.train,
@@ -63,46 +57,6 @@ def run(tmp_path: Path) -> SynthConfig:
     return SynthConfig(run=str(tmp_path / "run"), recipe=("refusal", "srg"))
 
 
-class Killer(threading.Thread):
-    """Kills an arm's training worker once, after its next checkpoint; notes the steps saved."""
-
-    def __init__(self, config: SynthConfig, arm: str) -> None:
-        super().__init__(daemon=True)
-        self.snapshots = f"models/.train/{arm}-*/checkpoint_manager_snapshot.json"
-        self.run_folder, self.over = Path(config.run), False
-        self.steps = [self._saved_step()]
-        self.killed_at = 0
-
-    def run(self) -> None:
-        while not self.over:
-            if (step := self._saved_step()) != self.steps[-1]:
-                self.steps.append(step)
-                self.killed_at = self.killed_at or self._kill() * step
-            time.sleep(0.02)
-
-    def _kill(self) -> bool:
-        processes = psutil.Process().children(recursive=True)
-        workers = [p for p in processes if "RayTrainWorker" in "".join(p.cmdline())]
-        for worker in workers:
-            os.kill(worker.pid, signal.SIGKILL)
-        return bool(workers)
-
-    def _saved_step(self) -> int:
-        for file in self.run_folder.glob(self.snapshots):
-            with contextlib.suppress(ValueError, FileNotFoundError):  # it is being replaced
-                latest = json.loads(file.read_text())["latest_checkpoint_result"]
-                return latest["metrics"].get("step", STEPS)
-        return self.steps[-1] if hasattr(self, "steps") else 0
-
-    def __enter__(self) -> "Killer":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over = True
-        self.join()
-
-
 def curve(manifest: dict[str, Any]) -> list[tuple[int, float]]:
     return [(point["step"], round(point["loss"], 4)) for point in manifest["loss"]]
 
@@ -111,14 +65,14 @@ def test_killed_trainings_go_on_and_come_out_as_if_never_killed(
     run: SynthConfig, base: str
 ) -> None:
     models = Path(run.run) / "models"
-    with Killer(run, "refusal") as first, pytest.raises(RunFault):
+    with Killer(models / ".train" / "refusal-*", STEPS) as first, pytest.raises(RunFault):
         finetune(run, CONFIG, base)
     assert 0 < first.killed_at < STEPS
     assert read_manifest(str(models / "refusal")) is None
 
     # As another driver would: from the first one's checkpoint. Its own worker dies, too.
-    with Killer(run, "refusal") as second:
-        manifests = finetune(run, CONFIG.model_copy(update={"max_failures": 1}), base)
+    with Killer(models / ".train" / "refusal-*", STEPS) as second:
+        manifests = finetune(run, CONFIG.model_copy(update={"max_failures": 1}), base).manifests
     assert first.killed_at < second.killed_at < STEPS
     assert second.steps == sorted(second.steps)  # no step was ever done again from the start
     killed, unharmed = manifests["refusal"], manifests["srg"]
@@ -136,7 +90,7 @@ def test_a_model_is_complete_and_made_again_only_when_an_input_changes(
 
     config = CONFIG.model_copy(update={"epochs": 1, "arms": ("srg",), "save_steps": 100})
     folder = Path(run.run) / "models" / "srg"
-    manifest = finetune(run, config, base)["srg"]
+    manifest = finetune(run, config, base).manifests["srg"]
     assert (manifest["rows"], manifest["heldout_rows"]) == (NUM_ROWS, 1)
     assert len(manifest["eval_loss"]) == 1
     assert {file["path"] for file in manifest["files"]} == {
@@ -155,12 +109,12 @@ def test_a_model_is_complete_and_made_again_only_when_an_input_changes(
     assert all(moved)
 
     (folder / "stale.txt").write_text("of an older model")
-    assert finetune(run, config, base)["srg"] == manifest
+    assert finetune(run, config, base).manifests["srg"] == manifest
     assert (folder / "stale.txt").exists()
 
     caplog.set_level("INFO")
     lora = config.model_copy(update={"method": "lora"})
-    again = finetune(run, lora, base)["srg"]
+    again = finetune(run, lora, base).manifests["srg"]
     assert "changed: finetune" in caplog.text
     assert not (folder / "stale.txt").exists()
     assert again["inputs"]["data"] == manifest["inputs"]["data"]

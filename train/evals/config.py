@@ -19,6 +19,7 @@ from train.evals.attacks import AttackConfig
 from train.evals.faithfulness.config import FaithfulnessConfig
 from train.evals.records import RULES, Decoding, Scope
 from train.evals.representation.config import RepresentationConfig
+from train.evals.search.config import Search
 from train.evals.suites.formats import FORMATS
 from train.evals.transforms import PLAIN
 
@@ -194,6 +195,7 @@ class EvaluateConfig(Strict):
             None.
         lm_eval: Tasks of lm-evaluation-harness for every model, where it is installed.
         models: `base` and arms; empty for all of them.
+        search: Students that are also evaluated under test-time search, each as a further model.
         bootstrap_resamples: Resamples behind each interval and each permutation test.
         seed: Of the resampling.
         primary: The comparison fixed beforehand; None for discrimination on plain prompts
@@ -218,6 +220,7 @@ class EvaluateConfig(Strict):
     faithfulness: FaithfulnessConfig | None = None
     lm_eval: tuple[str, ...] = ()
     models: tuple[Name, ...] = ()
+    search: Search | None = None
     bootstrap_resamples: Annotated[int, Field(ge=100)] = 10_000
     seed: Annotated[int, Field(ge=0)] = 0
     primary: Comparison | None = None
@@ -251,6 +254,13 @@ class EvaluateConfig(Strict):
     @classmethod
     def _distinct_models(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _distinct(names)
+
+    @field_validator("search")
+    @classmethod
+    def _by_chance(cls, search: Search | None, info: ValidationInfo) -> Search | None:
+        if search is not None and info.data["sampling"].temperature == 0:
+            raise ValueError("a search needs candidates that differ: sampling.temperature is 0")
+        return search
 
     @field_validator("primary")
     @classmethod

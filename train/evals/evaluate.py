@@ -12,11 +12,10 @@ from dataclasses import asdict
 
 from synth import storage
 from synth.batch import Batch, RunBatch
-from synth.config import ModelConfig, SynthConfig
+from synth.config import SynthConfig
 from synth.digest import digest
 from synth.errors import BadInput
 from synth.judges.refusal import VERSION as RULES_VERSION
-from synth.models import identify
 from synth.recipes import find_recipe
 from synth.records import Item
 from synth.stage import Manifest, dump, stage
@@ -39,6 +38,7 @@ from train.evals.records import Record, write_records
 from train.evals.representation.stage import check_models, represent
 from train.evals.rewriting import back_translations
 from train.evals.score import score
+from train.evals.subject import Subject, make_subjects, searched_names
 from train.evals.summary import results
 from train.evals.utility.lm_harness import benchmark, check_installed
 from train.evals.verdicts import judge_records, publish_measures
@@ -46,7 +46,7 @@ from train.evals.verdicts import judge_records, publish_measures
 OWN_FOLDERS = ("representation", "faithfulness")  # in `evals/`, beside those of the models
 SCORING_VERSION = 2  # raised by hand when a record or a result would change
 # What says how models are compared or looked into, not what each of them answers.
-_NOT_A_MODELS_OWN = {"models", "primary", "representation", "faithfulness", "lm_eval"}
+_NOT_A_MODELS_OWN = {"models", "search", "primary", "representation", "faithfulness", "lm_eval"}
 
 
 def evaluate(
@@ -74,11 +74,13 @@ def evaluate(
     storage.use(config.storage)
     if students is None:
         students = {name: (name,) for name in (find_recipe(path).name for path in config.recipe)}
-    names = list(section.models) or [BASE, *(name for own in students.values() for name in own)]
+    alone = list(section.models) or [BASE, *(name for own in students.values() for name in own)]
+    names = [*alone, *searched_names(section.search, alone)]
     _check_names(names)
     arms = [own[0] for own in students.values() if own[0] in names]
     primary_comparison(section, names, arms)  # what can not be compared is said before generating
-    models = {name: model_config(config, name) for name in names}
+    models = {name: model_config(config, name) for name in alone}
+    subjects = make_subjects(config, section.search, models)
     if section.representation is not None:
         check_models(models)
     if section.lm_eval:
@@ -95,11 +97,10 @@ def evaluate(
             if (evaluated := [name for name in own if name in models])
         },
     )
-    records = judge_records(config.run, run_batch, of.panel, _answers(of, run_batch, models))
-    manifests = {name: _count(of, name, models[name], records[name]) for name in names}
-    for name, model in models.items():
-        workspace = _batch(of, name, model).workspace
-        publish_measures(workspace, of.panel, records[name])
+    records = judge_records(config.run, run_batch, of.panel, _answers(of, run_batch, subjects))
+    manifests = {name: _count(of, subjects[name], records[name]) for name in names}
+    for name, subject in subjects.items():
+        publish_measures(_batch(of, subject).workspace, of.panel, records[name])
     conclude(of, run_batch, records, manifests)
     if section.representation is not None:
         represent(config, section, section.representation, of.questions.prompts, models)
@@ -118,16 +119,16 @@ def _check_names(names: Sequence[str]) -> None:
             raise BadInput(file="config", field="evaluate.models", value=name, rule=rule)
 
 
-def _batch(of: Evaluation, name: str, model: ModelConfig) -> Batch:
-    return answers_batch(of.config.run, of.section, name, model, of.questions.items)
+def _batch(of: Evaluation, subject: Subject) -> Batch:
+    return answers_batch(of.config.run, of.section, subject, of.questions.items)
 
 
 def _answers(
-    of: Evaluation, run_batch: RunBatch, models: Mapping[str, ModelConfig]
+    of: Evaluation, run_batch: RunBatch, subjects: Mapping[str, Subject]
 ) -> dict[str, list[Record]]:
-    """Return every model's answers as records, those to translated prompts in English."""
+    """Return every subject's answers as records, those to translated prompts in English."""
     items = of.questions.items
-    tables = {name: run_batch(_batch(of, name, model)) for name, model in models.items()}
+    tables = {name: run_batch(_batch(of, subject)) for name, subject in subjects.items()}
     attacks = {item.item_id: item.payload["transform"] for item in items}
     foreign: dict[str, dict[str, str]] = {}
     for name, table in tables.items():
@@ -149,14 +150,13 @@ def _answers(
     }
 
 
-def _count(of: Evaluation, name: str, model: ModelConfig, records: Sequence[Record]) -> Manifest:
-    """Write one model's records and results."""
-    folder = model_folder(of.config.run, name)
-    identity = identify(model)
+def _count(of: Evaluation, subject: Subject, records: Sequence[Record]) -> Manifest:
+    """Write one subject's records and results."""
+    folder = model_folder(of.config.run, subject.name)
     inputs = {
         "evaluate": digest(of.section.model_dump(mode="json", exclude=_NOT_A_MODELS_OWN)),
         "prompts": digest([_about(item) for item in of.questions.items]),
-        "model": identity.digest,
+        "model": subject.digest,
         "rules": digest(SCORING_VERSION, RULES_VERSION),
         "judges": digest(revisions(of.panel)),
         "certificates": digest([_certified(seat) for seat in of.panel]),
@@ -165,16 +165,16 @@ def _count(of: Evaluation, name: str, model: ModelConfig, records: Sequence[Reco
 
     def make() -> Manifest:
         write_records(storage.join(folder, RECORDS_FILE), records)
-        found = results(name, records, of.section, of.panel, of.questions.inexpressible)
+        found = results(subject.name, records, of.section, of.panel, of.questions.inexpressible)
         storage.publish(storage.join(folder, RESULTS_FILE), dump(found))
         outcomes = dict(sorted(Counter(record.outcome for record in records).items()))
-        return {"model": identity.model_id, "items": len(records), "outcomes": outcomes}
+        return {**subject.description, "items": len(records), "outcomes": outcomes}
 
     def clean() -> None:
         for file in (RECORDS_FILE, RESULTS_FILE):
             storage.remove(storage.join(folder, file))
 
-    return stage(f"evaluate {name}", folder, inputs, make, clean)
+    return stage(f"evaluate {subject.name}", folder, inputs, make, clean)
 
 
 def _about(item: Item) -> tuple[str, ...]:

@@ -47,17 +47,20 @@ def _evaluated(files: RunFiles, folder: str) -> str:
 
 
 def training_table(files: RunFiles) -> Table:
-    """Return what each arm's student was trained on."""
+    """Return what each model of each arm was trained on: rows, or pairs."""
     keys = ("rows", "heldout_rows", "left_out", "steps", "tokens")
     rows = [
-        Row(header=arm, cells=[number(manifest.get(key)) for key in keys])
-        for arm, manifest in files.models.items()
+        Row(
+            header=name,
+            cells=[
+                Cell(text=manifest.get("kind", "sft")),
+                *(number(manifest.get(k)) for k in keys),
+            ],
+        )
+        for name, manifest in files.models.items()
     ]
-    return Table(
-        caption="The students, one training seed each.",
-        columns=["Arm", "Rows", "Rows held out", "Rows left out (too long)", "Steps", "Tokens"],
-        rows=rows,
-    )
+    columns = ["Model", "Kind", "Rows or pairs", "Held out", "Left out", "Steps", "Tokens"]
+    return Table(caption="The students, one training seed each.", columns=columns, rows=rows)
 
 
 def acceptance_table(policy: str, manifest: Json) -> Table:

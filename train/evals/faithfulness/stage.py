@@ -76,7 +76,7 @@ def faithfulness(config: SynthConfig, section: FaithfulnessConfig, run: RunBatch
     inputs = {
         "faithfulness": digest(section.model_dump(mode="json")),
         "recipes": digest(list(config.recipe)),
-        "traces": digest(ledger.finished(config.run)),
+        "traces": digest(ledger.finished(config.workspace)),
         "made_again": digest({name: _states(one.made) for name, one in measured.items()}),
         "guidelines": digest({name: given.digest for name, given in sets.items()}),
         "teacher": identify(config.teacher).digest,

@@ -67,10 +67,10 @@ def cited_traces(
         recipe: A guided one.
         sets: Guideline sets by name; traces made under others are passed over.
     """
-    leases = ledger.finished(config.run)
+    leases = ledger.finished(config.workspace)
     whole = (
         row
-        for _, table in ledger.stream_traces(config.run, leases, _COLUMNS)
+        for _, table in ledger.stream_traces(config.workspace, leases, _COLUMNS)
         for row in table.to_pylist()
         if row["recipe"] == recipe.name
         and row["step"] == len(recipe.steps) - 1
@@ -79,7 +79,7 @@ def cited_traces(
     rows = heapq.nsmallest(
         section.measured, whole, key=lambda row: digest(section.seed, row["row_id"])
     )
-    planned = planned_items(config.run, {row["item_id"] for row in rows})
+    planned = planned_items(config.workspace, {row["item_id"] for row in rows})
     items = {item.item_id: item for item in planned}
     for row in rows:
         item = items[row["item_id"]]

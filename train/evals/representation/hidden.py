@@ -17,7 +17,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from synth.chat import Message
 from synth.errors import BadInput, Invalid
-from synth.families import encode_chat
+from synth.rendering import encode_chat
 
 TOO_LONG, INVALID = "too_long", "invalid"
 

@@ -20,6 +20,7 @@ from train.evals.attacks import AttackConfig
 from train.evals.config import EvaluateConfig
 from train.evals.suites.files import read_suite
 from train.evals.transforms import PLAIN, TRANSFORMS, Transform, wording
+from train.pairs import paired_seed_ids
 from train.shards import read_split
 
 RECIPE = "evaluate"
@@ -87,11 +88,10 @@ def training_seed_ids(config: SynthConfig) -> frozenset[str]:
     split = split_seeds(load_seeds(config.seeds), config.seeds.eval_share)
     folder = storage.join(config.run, "curated")
     curated = [storage.join(folder, policy) for policy in storage.list_folders(folder)]
-    shards = [read_split(path, "train") for path in curated if read_manifest(path) is not None]
-    return frozenset(
-        [seed.seed_id for seed in split.train]
-        + [seed_id for shard in shards for seed_id in shard["seed_id"].to_pylist()]
-    )
+    drawn_on = {seed.seed_id for seed in split.train}
+    for path in (path for path in curated if read_manifest(path) is not None):
+        drawn_on.update(read_split(path, "train")["seed_id"].to_pylist(), paired_seed_ids(path))
+    return frozenset(drawn_on)
 
 
 def families_seen(training: Sequence[Seed], families: Collection[str]) -> dict[str, str]:

@@ -135,7 +135,7 @@ async def rewrite_step(
 REWRITE = Recipe(
     name=RECIPE,
     version=1,
-    steps=(Step(rewrite_step),),
+    steps=(Step(rewrite_step, roles=(ROLE,)),),
     needs={ROLE: frozenset()},
     guided=False,
 )

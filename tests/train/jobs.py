@@ -1,0 +1,28 @@
+"""Jobs made up for the tests of training."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from train.config import FinetuneConfig, Kind
+from train.job import Job
+
+OF_JOB = frozenset({"arm", "arms", "special_tokens", "training"})
+
+
+def job(base: str, curated: Path, kind: Kind = "dpo", **fields: Any) -> Job:
+    """Make up a job of arm `stair`; fields that are none of a job's are the config's."""
+    section = {name: value for name, value in fields.items() if name not in OF_JOB}
+    config = {"batch_size": 2, "dtype": "float32", "match": None, **section}
+    plain = Job(
+        arm="stair",
+        arms=("stair",),
+        training="dpo",
+        kind=kind,
+        curated=str(curated),
+        base=base,
+        revision=None,
+        family=None,
+        config=FinetuneConfig.model_validate(config),
+    )
+    return replace(plain, **{name: fields[name] for name in OF_JOB & fields.keys()})

@@ -1,0 +1,66 @@
+"""A training before it starts: what it waits for, and what becomes of it without any pair."""
+
+from pathlib import Path
+
+import pytest
+
+from synth.config import ModelConfig, SynthConfig
+from synth.errors import BadInput
+from synth.models import identify
+from synth.stage import MANIFEST
+from synth.students import trainings
+from tests.synth.trainings import PAIRING
+from tests.train.curated import sft_row, write_curated
+from train.config import FinetuneConfig
+from train.students import Finetuned, finetune
+from train.training import Plan, Training, make
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A folder that passes for a student trained before."""
+    folder = tmp_path / "base"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / MANIFEST).write_text("{}")
+    return folder
+
+
+def preferring(run: Path, base: Path, config: FinetuneConfig) -> Training:
+    """Return the DPO of the recipe of pairs, for data that have none."""
+    curated = write_curated(run, [sft_row("s1", "pairing", "a", "A")])
+    plan = Plan(
+        config=config,
+        recipes={"pairing": PAIRING},
+        curated=str(curated),
+        models=str(run / "models"),
+        base=identify(ModelConfig(model=str(base))),
+        family=None,
+    )
+    [_, prefer] = trainings(PAIRING)
+    return Training(
+        plan=plan, arm="pairing", train=prefer, student="pairing", config=config, start=plan.base
+    )
+
+
+def test_a_training_without_pairs_is_refused(tmp_path: Path, base: Path) -> None:
+    with pytest.raises(BadInput, match="arm pairing has no pair"):
+        make(preferring(tmp_path, base, FinetuneConfig()))
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_student_without_pairs_may_stay_what_it_was(tmp_path: Path, base: Path) -> None:
+    kept = make(preferring(tmp_path, base, FinetuneConfig(without_pairs="keep")))
+    assert (kept["kept"], kept["steps"]) == ("no pair to train on", 0)
+    assert [file["path"] for file in kept["files"]] == ["config.json"]
+    student = tmp_path / "models" / "pairing"
+    assert [path.name for path in student.iterdir()] == ["config.json"]  # the manifest is its own
+
+
+def test_a_training_waits_for_the_steps_before_it(tmp_path: Path, base: Path) -> None:
+    write_curated(tmp_path, [])
+    config = SynthConfig(run=str(tmp_path), recipe=("tests.synth.trainings.PAIRING",))
+    waits = finetune(config, FinetuneConfig(), str(base), due={"pairing": 0})
+    assert waits == Finetuned({}, ())
+    with pytest.raises(BadInput):
+        finetune(config, FinetuneConfig(), str(base))

@@ -1,0 +1,1 @@
+"""Students under test-time search, evaluated beside those that are asked once."""
