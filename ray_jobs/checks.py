@@ -1,16 +1,21 @@
 """The checks of a whole run: what synthesis needs, and what its students need beyond."""
 
+from collections.abc import Collection, Sequence
+
 from ray_jobs.config import RunConfig
 from synth.check import check_model, check_resources, check_static
 from synth.errors import BadInput
 from synth.models import SCRIPTED
 from synth.recipes import RECIPES
-from synth.run import came_with_its_folder, check_seen_by_all
+from synth.run import came_with_its_folder, check_seen_by_all, find_recipes
 from synth.storage import is_remote
+from synth.students import student_name, trainings
+from train.config import Kind
 from train.evals.comparison import primary_comparison
 from train.evals.config import BASE, EvaluateConfig
 from train.evals.panel import judge_models, read_certificates
 from train.evals.rewriting import check_attacks
+from train.evals.subject import searched_names
 from train.evals.suites.files import read_suite
 from train.evals.utility.lm_harness import check_installed
 
@@ -26,6 +31,10 @@ def check_run(config: RunConfig, *, accept_drift: str | None = None, here: bool 
     Raises:
         BadInput: Something can not work; the first thing found.
     """
+    for table in config.tables.values():
+        check_run(table, accept_drift=accept_drift, here=here)
+    if config.tables:
+        return
     if came_with_its_folder():
         check_seen_by_all(config.run)
     check_static(config, accept_drift=accept_drift, here=here)
@@ -38,7 +47,7 @@ def check_run(config: RunConfig, *, accept_drift: str | None = None, here: bool 
     if config.evaluate is not None:
         _check_evaluation(config, config.evaluate, here=here)
         if arms is not None:
-            _check_models(config.evaluate, _students(config, arms))
+            _check_models(config, config.evaluate, arms)
 
 
 def _arms(config: RunConfig) -> tuple[str, ...] | None:
@@ -59,6 +68,16 @@ def _students(config: RunConfig, arms: tuple[str, ...]) -> tuple[str, ...]:
     """Return the students of the arms, one a training seed."""
     finetune = config.finetune
     return tuple(name for arm in arms for name in finetune.students(arm)) if finetune else ()
+
+
+def _trained(config: RunConfig, arms: tuple[str, ...], kinds: Collection[Kind]) -> tuple[str, ...]:
+    """Return the names of the models that trainings of these kinds make, of all arms."""
+    return tuple(
+        student_name(recipe, train.name)
+        for recipe in find_recipes(config).values()
+        for train in trainings(recipe)
+        if recipe.name in arms and train.kind in kinds
+    )
 
 
 def _check_weights(config: RunConfig, stage: str) -> None:
@@ -100,10 +119,21 @@ def _is_near(*paths: str | None) -> bool:
     return not any(path is not None and is_remote(path) for path in paths)
 
 
-def _check_models(evaluate: EvaluateConfig, students: tuple[str, ...]) -> None:
-    known = (BASE, *students)
+def _check_models(config: RunConfig, evaluate: EvaluateConfig, arms: tuple[str, ...]) -> None:
+    """Check the names of models that are evaluated, or choose in a search."""
+    students, trained = _students(config, arms), config.finetune is not None
+    on_the_way = _trained(config, arms, ("sft", "dpo")) if trained else ()
+    known = tuple(dict.fromkeys((BASE, *students, *on_the_way)))
     for name in evaluate.models:
-        if name not in known:
-            rule = f"must be one of {', '.join(known)}"
-            raise BadInput(file="config", field="evaluate.models", value=name, rule=rule)
-    primary_comparison(evaluate, evaluate.models or known)
+        _check_name("evaluate.models", name, known)
+    names = evaluate.models or (BASE, *students)
+    primary_comparison(evaluate, [*names, *searched_names(evaluate.search, names)])
+    if evaluate.search is not None:
+        rewards = _trained(config, arms, ("reward",)) if trained else ()
+        _check_name("evaluate.search.reward", evaluate.search.reward, rewards)
+
+
+def _check_name(field: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        listed = ", ".join(known) or "a reward model, which no recipe of this run trains"
+        raise BadInput(file="config", field=field, value=name, rule=f"must be one of {listed}")

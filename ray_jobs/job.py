@@ -64,12 +64,20 @@ class Job:
 
 
 def run_command(work: Callable[..., int | None]) -> click.Command:
-    """Make the command of a verb that works on a run.
+    """Make the command of a verb that works on one run.
 
     `work` gets a `Job` and the options that stand on it as decorators, and returns an exit
     code, or None for done.
     """
+    return _command(work, of_several=False)
 
+
+def several_runs_command(work: Callable[..., int | None]) -> click.Command:
+    """Make the command of a verb that works on a run, or on all runs of a comparison."""
+    return _command(work, of_several=True)
+
+
+def _command(work: Callable[..., int | None], *, of_several: bool) -> click.Command:
     @functools.wraps(work)
     def command(
         file: str,
@@ -83,6 +91,9 @@ def run_command(work: Callable[..., int | None]) -> click.Command:
         with naming(file):
             config = load_config(file, overrides, RunConfig)
             config = dry(config) if dry_run else config
+            if config.compare is not None and not of_several:
+                rule = "only run works on a comparison; its runs are tokens and rows in its folder"
+                raise BadInput(file="config", field="compare", value=config.run, rule=rule)
             storage.use(config.storage)
             # Rows of a dry run mean nothing, so none of them is ever worth refusing.
             why = "a dry run" if dry_run else accept_drift
@@ -148,5 +159,6 @@ def dry(config: RunConfig) -> RunConfig:
     }
     here = config.limits.model_copy(update={"workers": 0})
     run = f"{config.run.rstrip('/')}-dry-run"
-    changes = {"run": run, "limits": here, "finetune": None, "evaluate": None, **roles}
+    own = {"run": run, "limits": here, "finetune": None, "evaluate": None, "compare": None}
+    changes = own | {"target": None} | roles
     return config.model_copy(update=changes)

@@ -16,6 +16,7 @@ from synth.estimate import Estimate, estimate
 from train.evals.config import BASE
 from train.evals.questions import expected_items
 from train.evals.statistics.power import WORTH_FINDING, required_prompts
+from train.evals.subject import searched_names
 from train.evals.transforms import PLAIN
 
 
@@ -32,15 +33,18 @@ def command(file: str, overrides: Sequence[str], tok_s: float | None) -> None:
     with naming(file):
         config = load_config(file, overrides, RunConfig)
         check_run(config, here=False)
-        found = estimate(stages.prepare(config), count_accepted)
-        for line in (*_synthesis(config, found, tok_s), *_evaluation(config)):
-            say(line)
+        for table, one in (config.tables or {"": config}).items():
+            found = estimate(stages.prepare(one), count_accepted)
+            for line in (*_synthesis(one, found, tok_s), *_evaluation(one)):
+                say(f"{table}: {line}" if table else line)
 
 
 def _synthesis(config: RunConfig, found: Estimate, tok_s: float | None) -> Iterator[str]:
     yield f"rows owed: {found.rows:,} in {found.leases:,} leases"
     if found.budget is not None:
         yield f"rows in all, at most: {found.budget:,} (accepted.budget)"
+    if config.tokens is not None:
+        yield f"more samples follow until each recipe has made {config.tokens:,} tokens"
     if found.has_later_steps:
         yield "later steps add rows as their traces come in"
     yield f"new tokens, every row at sampling.max_tokens: {found.full_tokens:,}"
@@ -58,7 +62,8 @@ def _evaluation(config: RunConfig) -> Iterator[str]:
     if config.evaluate is None:
         return
     students = [name for own in stages.students_of(config).values() for name in own]
-    models = config.evaluate.models or (BASE, *students)
+    alone = config.evaluate.models or (BASE, *students)
+    models = [*alone, *searched_names(config.evaluate.search, alone)]
     items = expected_items(config, config.evaluate)
     plain = {
         item.payload["origin"]

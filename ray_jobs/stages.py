@@ -12,21 +12,25 @@ import yaml
 from ray_jobs.config import RunConfig
 from synth import storage
 from synth.batch import Batch, RunBatch, run_batch
+from synth.curate import curated_folder
 from synth.dataset import count_accepted, make_traces
+from synth.digest import digest
 from synth.errors import BadInput
+from synth.ledger import finished
 from synth.probe import check_deep
-from synth.recipes import find_recipe
 from synth.records import Seed
-from synth.run import CONFIG_FILE, Run, load_run, read_config
+from synth.rounds import due_steps
+from synth.run import CONFIG_FILE, Run, find_recipes, load_run, read_config
 from synth.seeds import decontaminate, load_seeds, split_seeds
-from synth.stage import Manifest
+from synth.stage import read_manifest
 from synth.status import shortfalls, too_many_failed
 from synth.synthesize import Options
+from train.config import FinetuneConfig
 from train.evals import evaluate
 from train.evals.config import EvaluateConfig
 from train.evals.rewriting import check_attacks
 from train.evals.suites.suites import Suite, check_lineage, eval_items, load_suites
-from train.sft import finetune
+from train.students import Finetuned, finetune
 
 log = logging.getLogger(__name__)
 
@@ -70,15 +74,37 @@ def students_of(config: RunConfig) -> dict[str, tuple[str, ...]]:
     """Return the students of each arm, by name; a run without fine-tuning has none."""
     if config.finetune is None:
         return {}
-    arms = config.finetune.arms or tuple(find_recipe(path).name for path in config.recipe)
+    arms = config.finetune.arms or [recipe.name for recipe in find_recipes(config).values()]
     return {arm: tuple(config.finetune.students(arm)) for arm in arms}
 
 
-def train_students(config: RunConfig) -> dict[str, Manifest]:
-    """Train a student on each arm."""
+def train_students(run: Run, section: FinetuneConfig) -> Finetuned:
+    """Train every model that is owed and whose data are there."""
+    return finetune(run.config, section, due=due_steps(run))
+
+
+def check_curated(run: Run) -> None:
+    """Check that the curated data are of the traces there are, where nobody curates them now.
+
+    Raises:
+        BadInput: They are of fewer, or not there.
+    """
+    folder = curated_folder(run.config)
+    manifest = read_manifest(folder) or {"inputs": {}}
+    if manifest["inputs"].get("traces") != digest(finished(run.workspace)):
+        rule = "must be of the traces there are: run curate first"
+        raise BadInput(file=folder, field="inputs", value="traces", rule=rule)
+
+
+def section_of(config: RunConfig) -> FinetuneConfig:
+    """Return how to train.
+
+    Raises:
+        BadInput: The run does not say.
+    """
     if config.finetune is None:
         raise _no_section("finetune")
-    return finetune(config, config.finetune)
+    return config.finetune
 
 
 def evaluate_students(config: RunConfig, options: Options) -> tuple[str, ...]:

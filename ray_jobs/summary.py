@@ -79,11 +79,11 @@ def _drops_of_steps(manifest: Manifest) -> dict[str, Counter[str]]:
 
 
 def students_table(manifests: Mapping[str, Manifest]) -> Table:
-    """Return what each arm's student was trained on."""
-    keys = ("rows", "heldout_rows", "left_out", "steps", "tokens")
-    rows = [(arm, *(_number(one.get(key)) for key in keys)) for arm, one in manifests.items()]
-    columns = ("Arm", "Rows", "Held out", "Left out (too long)", "Steps", "Tokens")
-    return make_table("Students", columns, rows)
+    """Return what each model of each arm was trained on: rows, or pairs."""
+    keys = ("kind", "rows", "heldout_rows", "left_out", "steps", "tokens")
+    rows = [(name, *(_number(one.get(key)) for key in keys)) for name, one in manifests.items()]
+    columns = ("Model", "Kind", "Rows or pairs", "Held out", "Left out", "Steps", "Tokens")
+    return make_table("Students", columns, rows, texts=2)
 
 
 def results_tables(run: str) -> Iterator[Table]:

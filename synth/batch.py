@@ -6,6 +6,7 @@ resumes, what failed can be planned again, and what is finished is never asked a
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,6 +37,7 @@ class Batch:
         sampling: What the recipe finds as `models.sampling`.
         fingerprint: Digest of what changes a row's text.
         guidelines: Guideline sets by the name that items call them.
+        options: What is chosen of the recipe's options.
     """
 
     stage: str
@@ -46,6 +48,7 @@ class Batch:
     sampling: Sampling
     fingerprint: str
     guidelines: Mapping[str, GuidelineSet] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 RunBatch = Callable[[Batch], pa.Table]
@@ -72,9 +75,9 @@ async def _work_off(config: SynthConfig, options: Options, batch: Batch) -> None
             workspace=batch.workspace,
             chats=chats,
             recipes={item.recipe: batch.recipe for item in batch.items[:1]},
+            options={item.recipe: batch.options for item in batch.items[:1]},
             guidelines=batch.guidelines,
             sampling=batch.sampling,
-            teacher=next(iter(chats.values())).model_id,
             fingerprint=batch.fingerprint,
             format_retries=0,
             pool_deadline_s=config.limits.pool_deadline_s,

@@ -6,8 +6,8 @@
 import importlib.util
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from synth import embedded, storage
@@ -16,21 +16,24 @@ from synth.chat.connect import ChatSpec
 from synth.config import ModelConfig, SynthConfig
 from synth.curate import load_policy
 from synth.errors import BadInput
+from synth.families import family_of
 from synth.guideline_files import load_set
-from synth.models import EMBEDDED, SCRIPTED, ModelIdentity, identify
-from synth.recipes import RECIPES, find_recipe, locate_recipe
+from synth.models import EMBEDDED, SCRIPTED, identify
+from synth.recipes import RECIPES, locate_recipe
+from synth.roles import needed_roles
 from synth.run import (
     CONFIG_FILE,
     Fingerprint,
     Run,
     drifted,
+    find_recipes,
     fingerprint,
     in_ray_job,
     read_config,
 )
 from synth.seeds import check_seeds
 from synth.storage.paths import SCHEME
-from synth.synthesize import check_abilities, needed_roles
+from synth.synthesize import check_abilities
 
 ROLES = ("teacher", "judge", "guard", "target")
 
@@ -71,7 +74,7 @@ def check_static(
             num_gpus = model.resources.num_gpus * model.replicas.min
             check_resources(f"{role}.resources.num_gpus", num_gpus)
     run = _known_parts(config)
-    models = needed_roles(run)
+    models = needed_roles(config, run.recipes.values())
     check_abilities(run, {role: _expected_chat(model) for role, model in models.items()})
     check_fingerprint(run, accept_drift)
 
@@ -133,6 +136,8 @@ def check_model(role: str, model: ModelConfig) -> None:
             _check_wheel()
         else:
             identify(model)
+        if model.family is not None:
+            family_of("", model.family)
     except BadInput as error:
         field = f"{role}.{error.field}"
         raise BadInput(file="config", field=field, value=error.value, rule=error.rule) from error
@@ -203,7 +208,7 @@ def check_fingerprint(run: Run, accept_drift: str | None) -> None:
     before: Fingerprint = read_config(run.config.run).get("fingerprint", {})
     if not before:
         return
-    if differs := drifted(before, expected_fingerprint(run)):
+    if differs := drifted(before, fingerprint(run)):
         raise BadInput(
             file=storage.join(run.config.run, CONFIG_FILE),
             field="fingerprint",
@@ -213,32 +218,28 @@ def check_fingerprint(run: Run, accept_drift: str | None) -> None:
         )
 
 
-def expected_fingerprint(run: Run) -> Fingerprint:
-    """Return the run's fingerprint, without making the embedded model's folder for it."""
-    if run.config.teacher.model != EMBEDDED or run.config.teacher.backend == SCRIPTED:
-        return fingerprint(run)
-    scripted = run.config.model_copy(update={"teacher": ModelConfig(model=SCRIPTED)})
-    parts = fingerprint(replace(run, config=scripted))
-    identity = ModelIdentity(
-        name=EMBEDDED, digest=embedded.EMBEDDED_DIGEST, verifiable=True, path=""
-    )
-    return {**parts, "teacher": identity.model_id}
-
-
 def _known_parts(config: SynthConfig) -> Run:
     """Return a run of the recipes that ship and the guideline sets, without any seed."""
     names = [name for name in config.recipe if name in RECIPES]
+    shipped = config.model_copy(update={"recipe": tuple(names), "options": _known_options(config)})
     near = [source for source in config.guidelines if not storage.is_remote(source)]
     sets = [load_set(source) for source in near]
     return Run(
         config=config,
-        recipes={name: find_recipe(name) for name in names},
+        recipes=find_recipes(shipped),
         recipe_paths={name: name for name in names},
         guidelines={found.name: found for found in sets},
         train=[],
         evaluation=[],
         contaminated={},
     )
+
+
+def _known_options(config: SynthConfig) -> dict[str, dict[str, Any]]:
+    """Return the options but those of the user's own recipes, whose names are not known yet."""
+    if all(name in RECIPES for name in config.recipe):
+        return config.options
+    return {name: chosen for name, chosen in config.options.items() if name in config.recipe}
 
 
 def _expected_chat(model: ModelConfig) -> ChatSpec:

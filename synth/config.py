@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from synth.chat import Ability
+from synth.chat import Ability, Head
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -118,6 +118,22 @@ class EndpointConfig(Strict):
         return self
 
 
+class FamilyConfig(Strict):
+    """How a model marks its reasoning, where no family that we know does it so.
+
+    Attributes:
+        think_open: Opens the reasoning.
+        think_close: Closes it.
+        prompt_opens_think: The chat template's generation prompt ends with `think_open`.
+        end_of_turn: Ends the model's turn; the tokenizer's own end where None.
+    """
+
+    think_open: Annotated[str, Field(min_length=1)]
+    think_close: Annotated[str, Field(min_length=1)]
+    prompt_opens_think: bool = False
+    end_of_turn: str | None = None
+
+
 class ModelConfig(Strict):
     """One role's model: an engine pool of ours, or an endpoint.
 
@@ -125,14 +141,18 @@ class ModelConfig(Strict):
         model: `embedded`, `scripted`, a local folder, or a hub name.
         revision: Commit of a hub model.
         backend: What a replica runs: vLLM, or the scripted engine (tests of the machinery).
-        family: Key of the model-family table, where it can not be told from the model.
+        family: Key of the model-family table, where it can not be told from the model, or how a
+            model of none of these families marks its reasoning.
+        head: `text` for a model that writes, `score` for one whose head gives a number, such as a
+            reward model: a sequence classifier of one label.
         engine_args: Handed to vLLM as they are.
     """
 
     model: str | None = None
     revision: str | None = None
     backend: Literal["vllm", "scripted"] = "vllm"
-    family: str | None = None
+    family: str | FamilyConfig | None = None
+    head: Head = "text"
     endpoint: EndpointConfig | None = None
     replicas: Replicas = Replicas()
     resources: Resources = Resources()
@@ -142,6 +162,8 @@ class ModelConfig(Strict):
     def _one_source(self) -> "ModelConfig":
         if (self.model is None) == (self.endpoint is None):
             raise ValueError("give either model or endpoint")
+        if self.endpoint is not None and self.head != "text":
+            raise ValueError("an endpoint writes text: only a model of ours may score")
         return self
 
 
@@ -217,14 +239,25 @@ class StorageConfig(Strict):
 
 
 class SynthConfig(Strict):
-    """Everything synthesis and curation read."""
+    """Everything synthesis and curation read.
+
+    Attributes:
+        traces: Folder of another run whose plan, traces and measures this one shares and adds to;
+            the run's own folder where None.
+        tokens: Each recipe samples on, beyond `samples`, until it has generated so many tokens;
+            what came after is not trained on. For comparing recipes at an equal cost.
+        options: What a recipe of the run lets one choose, by its name: `{stair: {budget: 24}}`.
+    """
 
     run: str
+    traces: str | None = None
     seed: int = 0
     recipe: tuple[str, ...] = ("srg",)
+    options: dict[str, dict[str, Any]] = {}
     guidelines: tuple[str, ...] = ("srg",)
     seeds: SeedsConfig = SeedsConfig()
     samples: Positive = 4
+    tokens: Positive | None = None
     accepted: Accepted | None = None
     teacher: ModelConfig = ModelConfig(model="embedded")
     judge: ModelConfig | None = None
@@ -234,6 +267,11 @@ class SynthConfig(Strict):
     curate: CurateConfig = CurateConfig()
     limits: Limits = Limits()
     storage: StorageConfig = StorageConfig()
+
+    @property
+    def workspace(self) -> str:
+        """Folder that holds `plan/`, `traces/` and `measures/`."""
+        return self.traces or self.run
 
     @model_validator(mode="before")
     @classmethod

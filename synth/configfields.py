@@ -38,18 +38,18 @@ def _item(data: Any, part: str | int) -> Any:
 def nearest_field(model: type[BaseModel], place: Place) -> str:
     """Return a hint at the field that an unknown one may stand for, or an empty string.
 
-    That is one of a similar name in the same section, or one of the same name in another.
+    That is one of the same name in another section, or one of a similar name in the same.
     """
     *parents, wrong = (part for part in place if isinstance(part, str))
     section = ".".join(parents)
     known = list(dotted_fields(model))
     siblings = [name for name in known if name.rpartition(".")[0] == section]
     names = {name.rpartition(".")[2]: name for name in siblings}
-    for close in get_close_matches(wrong, names, n=1):
-        return f"; did you mean {names[close]}?"
     elsewhere = [name for name in known if name.rpartition(".")[2] == wrong]
     if elsewhere:
         return f"; did you mean {elsewhere[0]}?"
+    for close in get_close_matches(wrong, names, n=1):
+        return f"; did you mean {names[close]}?"
     return f"; known here: {', '.join(names)}" if names else ""
 
 

@@ -19,7 +19,7 @@ from synth.yamlfile import parse_yaml, read_text
 OVERRIDES = "--set"
 
 # Sections of packages above this one: read by whoever knows them.
-_OTHERS_SECTIONS = frozenset({"finetune", "evaluate"})
+_OTHERS_SECTIONS = frozenset({"finetune", "evaluate", "compare"})
 # What a run adds to its own `config.yaml`, so that the file can be given back as it is.
 _WRITTEN_BY_RUNS = frozenset({"fingerprint", "drift"})
 # Keys that no section has, but that somebody may try: their values stay out of messages.

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from synth import curate as curation
+from synth.budget import ACCOUNT, over_budget
 from synth.config import CurateConfig, SynthConfig
+from synth.curate.rules import Drop
 from synth.interrupts import run_to_end
 from synth.ledger import read_traces
 from synth.measures.store import Map
@@ -17,6 +19,7 @@ from synth.records import Seed
 from synth.rounds import Cell
 from synth.run import Run, load_run, read_config
 from synth.stage import Manifest
+from synth.students import current_rows, has_students, model_ids
 from synth.synthesize import Options, synthesize
 
 MANY_LEASES = 32  # fewer are judged sooner in this process than a cluster starts
@@ -72,20 +75,41 @@ def curate_run(run: Run) -> Manifest:
     opened = read_config(run.config.run)
     return curation.curate(
         run.config,
-        formats=run.formats,
+        recipes=run.recipes,
         evaluation_prompts=evaluation_prompts(run),
         guideline_sets=list(run.guidelines.values()),
         fingerprint=opened.get("fingerprint", {}),
         drift=opened.get("drift", []),
+        aside=set_aside(run),
         map=_spread(run.config),
     )
+
+
+def set_aside(run: Run) -> dict[str, Drop]:
+    """Return the traces that are out of the question for training, and why, by `row_id`.
+
+    They are stale (`synth/students.py`), or came after their recipe's tokens were spent
+    (`synth/budget.py`).
+    """
+    aside: dict[str, Drop] = {}
+    for name, recipe in run.recipes.items():
+        if run.config.tokens is None and not has_students(recipe):
+            continue
+        rows = read_traces(run.workspace, recipes=[name], columns=ACCOUNT).to_pylist()
+        current = current_rows(recipe, rows, model_ids(run.config, recipe))
+        kept = {row["row_id"] for row in current}
+        aside |= {row["row_id"]: Drop.STALE for row in rows if row["row_id"] not in kept}
+        if run.config.tokens is not None:
+            over = over_budget(run.config.tokens, recipe, current)
+            aside |= dict.fromkeys(over, Drop.OVER_BUDGET)
+    return aside
 
 
 def count_accepted(run: Run) -> Counter[Cell]:
     """Return how many traces curation would keep now, by recipe, label and category."""
     return curation.count_accepted(
         run.config,
-        formats=run.formats,
+        recipes=run.recipes,
         evaluation_prompts=evaluation_prompts(run),
         guideline_sets=list(run.guidelines.values()),
         map=_spread(run.config),

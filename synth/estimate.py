@@ -5,9 +5,10 @@ from functools import partial
 from statistics import fmean
 
 from synth import storage
-from synth.ledger import finished, owed, read_counts, read_traces
+from synth.dues import owed_by
+from synth.ledger import finished, read_counts, read_traces
 from synth.plan import lease_rows
-from synth.rounds import Accepted, due_items
+from synth.rounds import Accepted, due_items, makes_items
 from synth.run import Run
 from synth.usage import cost, read_usage
 
@@ -55,7 +56,7 @@ def estimate(run: Run, accepted: Accepted) -> Estimate:
         accepted: Counts accepted traces, for a quota.
     """
     fresh = sum(1 for _ in due_items(run, accepted))
-    waiting = owed(run.workspace)
+    waiting = owed_by(run)
     rows = fresh + sum(lease.num_rows for lease in waiting)
     mean, mean_cost = _mean_tokens(run), _mean_cost(run)
     return Estimate(
@@ -65,7 +66,7 @@ def estimate(run: Run, accepted: Accepted) -> Estimate:
         full_tokens=rows * run.config.sampling.max_tokens,
         expected_tokens=None if mean is None else round(rows * mean),
         expected_cost=None if mean_cost is None else rows * mean_cost,
-        has_later_steps=any(len(recipe.steps) > 1 for recipe in run.recipes.values()),
+        has_later_steps=any(makes_items(step) for r in run.recipes.values() for step in r.steps),
     )
 
 

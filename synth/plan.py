@@ -2,14 +2,17 @@
 
 A round is one parquet file. A row group holds about `GROUP_ROWS` rows of one or more whole leases,
 so that a worker reads little beyond its own rows, and the footer stays small beside them. A
-lease's name is a digest of its `(item_id, try)` pairs. Nothing here holds a whole round's items.
+lease holds items of one step of one recipe, for one student where that step asks one, so that it
+needs these models alone; its name is a digest of its `(item_id, try)` pairs. Nothing here holds a
+whole round's items.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby, islice
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +30,7 @@ PLAN = pa.schema(
         ("try", pa.int32()),
         ("recipe", pa.string()),
         ("step", pa.int32()),
+        ("student", pa.string()),
         ("guidelines", pa.string()),
         ("sample_index", pa.int32()),
         ("round", pa.int32()),
@@ -47,6 +51,8 @@ LEASES_PER_PLAN = 20_000
 GROUP_ROWS = 1024
 _FOOTERS = 16  # of rounds, kept by a process: each lease would read its round's anew
 
+Kind = tuple[str, int]  # of items: a recipe's name and the step
+
 
 class Lease(NamedTuple):
     """Where a lease's rows stand: the unit one worker runs and one file holds.
@@ -57,6 +63,9 @@ class Lease(NamedTuple):
         group: The row group of the round's file.
         num_rows: Its rows.
         start: The first of them within the row group.
+        recipe: The recipe of its items.
+        step: Their step.
+        student: The trained model that they were planned for; empty for none.
     """
 
     name: str
@@ -64,6 +73,14 @@ class Lease(NamedTuple):
     group: int
     num_rows: int
     start: int = 0
+    recipe: str = ""
+    step: int = 0
+    student: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        """Recipe and step of its items."""
+        return (self.recipe, self.step)
 
 
 def lease_rows(num_items: int) -> int:
@@ -77,7 +94,12 @@ def lease_name(items: Sequence[Item]) -> str:
 
 
 def publish_round(
-    workspace: str, index: int, items: Iterable[Item], *, rows: int | None = None
+    workspace: str,
+    index: int,
+    items: Iterable[Item],
+    *,
+    rows: int | None = None,
+    rows_of: Mapping[Kind, int] | None = None,
 ) -> list[Lease]:
     """Cut `items` into leases and publish them as round `index`.
 
@@ -89,19 +111,40 @@ def publish_round(
         index: Number of the round.
         items: The attempts to plan.
         rows: Rows of a lease; chosen by `lease_rows` where None, from the number of `items`.
+        rows_of: The same of single steps that want another number.
     """
     if rows is None:
         items = list(items)
         rows = lease_rows(len(items))
-    left = iter(items)
-    group_rows = rows * max(1, GROUP_ROWS // rows)
     sink = pa.BufferOutputStream()
     schema = PLAN.with_metadata({"lease_rows": str(rows)})
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-        while group := list(islice(left, group_rows)):
-            writer.write_table(_to_table(group, rows), row_group_size=group_rows)
+        for group in _groups(_cut(items, rows, rows_of or {})):
+            table = _to_table(group)
+            writer.write_table(table, row_group_size=len(table))
     storage.publish(round_path(workspace, index), sink.getvalue().to_pybytes())
     return read_leases(workspace, index)
+
+
+def _cut(items: Iterable[Item], rows: int, rows_of: Mapping[Kind, int]) -> Iterator[list[Item]]:
+    """Yield the leases: consecutive items of one kind, for one student."""
+    for kind, same in groupby(items, key=lambda item: (item.recipe, item.step, item.student)):
+        while lease := list(islice(same, rows_of.get(kind[:2], rows))):
+            yield lease
+
+
+def _groups(leases: Iterable[list[Item]]) -> Iterator[list[list[Item]]]:
+    """Yield whole leases, together about a row group's rows."""
+    group: list[list[Item]] = []
+    num_rows = 0
+    for lease in leases:
+        if group and num_rows + len(lease) > GROUP_ROWS:
+            yield group
+            group, num_rows = [], 0
+        group.append(lease)
+        num_rows += len(lease)
+    if group:
+        yield group
 
 
 def round_path(workspace: str, index: int) -> str:
@@ -115,15 +158,24 @@ def num_rounds(workspace: str) -> int:
 
 
 def read_leases(workspace: str, index: int) -> list[Lease]:
-    """Return the leases of a published round, from its `lease` column alone."""
+    """Return the leases of a published round, from its narrow columns alone."""
     leases = []
-    for group, column in enumerate(_read_groups(workspace, index, ["lease"])):
+    columns = ("lease", "recipe", "step", "student")
+    for group, table in enumerate(_read_groups(workspace, index, columns)):
         start = 0
-        for name, rows in groupby(column["lease"].to_pylist()):
-            num_rows = sum(1 for _ in rows)
-            leases.append(Lease(name, index, group, num_rows, start))
+        rows = zip(*(_column(table, name) for name in columns), strict=True)
+        for name, same in groupby(rows, key=itemgetter(0)):
+            (_, recipe, step, student), *rest = same
+            num_rows = 1 + len(rest)
+            leases.append(Lease(name, index, group, num_rows, start, recipe, step, student or ""))
             start += num_rows
     return leases
+
+
+def _column(table: pa.Table, name: str) -> list[Any]:
+    """Return a column; plans of an earlier version have none for students."""
+    there = name in table.column_names
+    return table[name].to_pylist() if there else [None] * len(table)
 
 
 def read_items(workspace: str, lease: Lease) -> list[Item]:
@@ -162,12 +214,13 @@ def planned_tries(workspace: str, wanted: set[str] | None = None) -> dict[str, i
     return tries
 
 
-def planned_ids(workspace: str) -> Known:
-    """Return which items are planned."""
+def planned_ids(workspace: str, step: int | None = None) -> Known:
+    """Return which items are planned, of all steps or of one."""
+    wanted = None if step is None else pc.field("step") == step
     return Known(
-        table["item_id"].to_pylist()
+        (table if wanted is None else table.filter(wanted))["item_id"].to_pylist()
         for index in range(num_rounds(workspace))
-        for table in _read_groups(workspace, index, ["item_id"])
+        for table in _read_groups(workspace, index, ["item_id", "step"])
     )
 
 
@@ -186,8 +239,7 @@ def _footer(path: str, num_bytes: int) -> pq.FileMetaData:
         return pq.read_metadata(source)
 
 
-def _to_table(items: Sequence[Item], rows: int) -> pa.Table:
-    leases = (items[start : start + rows] for start in range(0, len(items), rows))
+def _to_table(leases: Sequence[Sequence[Item]]) -> pa.Table:
     named = ((lease_name(lease), lease) for lease in leases)
     flat = [_to_row(item, name) for name, lease in named for item in lease]
     return pa.Table.from_pylist(flat, schema=PLAN)
@@ -201,6 +253,7 @@ def _to_row(item: Item, lease: str) -> dict[str, object]:
         "try": item.attempt,
         "recipe": item.recipe,
         "step": item.step,
+        "student": item.student,
         "guidelines": item.guidelines,
         "sample_index": item.sample_index,
         "round": item.round,

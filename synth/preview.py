@@ -15,23 +15,18 @@ from typing import Any
 import pyarrow as pa
 
 from synth.curate import MEASURED, Dropped, load_policy
-from synth.curate.local import decide_all
+from synth.curate.local import decide_whole
+from synth.dues import owed_by
 from synth.interrupts import run_to_end
-from synth.ledger import owed, read_traces
+from synth.ledger import planned, read_traces
 from synth.measures import ensure_measures, read_measures
-from synth.plan import num_rounds, publish_round
+from synth.plan import Lease, num_rounds, publish_round
 from synth.recipes import Recipe
 from synth.records import LABELS, Item, Seed
-from synth.rounds import due_items
+from synth.rounds import due_items, makes_items
 from synth.run import Run
-from synth.synthesize import (
-    Options,
-    check_abilities,
-    make_work,
-    needed_roles,
-    open_chats,
-    work_through,
-)
+from synth.session import next_session
+from synth.synthesize import Options, check_abilities, make_work, open_chats, work_through
 
 log = logging.getLogger(__name__)
 
@@ -70,14 +65,22 @@ def preview(run: Run, rows: int = 5, options: Options | None = None) -> list[Pre
         found = _judge(small)
     # The rows of one prompt side by side, whatever lease they were in.
     turn = {item.seed.seed_id: index for index, item in reversed(list(enumerate(items)))}
-    return sorted(found, key=lambda row: (turn[row.trace["seed_id"]], row.trace["step"]))
+    place = {recipe: index for index, recipe in enumerate(run.recipes)}
+
+    def order(row: PreviewRow) -> tuple[int, int, int]:
+        trace = row.trace
+        # A recipe's own prompts come after the run's.
+        return turn.get(trace["seed_id"], len(turn)), place[trace["recipe"]], trace["step"]
+
+    return sorted(found, key=order)
 
 
 def _small(run: Run, folder: str) -> Run:
     """Return the run with one sample a seed, one worker, and another directory."""
     limits = run.config.limits
     few = limits.model_copy(update={"workers": 0 if limits.workers == 0 else 1})
-    changes = {"run": folder, "samples": 1, "accepted": None, "limits": few}
+    alone = {"run": folder, "traces": None}
+    changes = alone | {"samples": 1, "tokens": None, "accepted": None, "limits": few}
     return dataclasses.replace(run, config=run.config.model_copy(update=changes))
 
 
@@ -111,16 +114,34 @@ def _in_turn(seeds: Sequence[Seed], field: str) -> Iterator[Seed]:
 
 
 async def _generate(run: Run, items: list[Item], options: Options) -> None:
-    """Run `items`, and the later steps that follow from them, to their traces."""
+    """Run `items`, and the steps that follow without a training, to their traces."""
+    _plan(run, items)
+    while (session := next_session(run, owed_by(run))) is not None:
+        roles = ", ".join(sorted(session.models))
+        log.info("starting %s; a model's first start takes a minute or so", roles)
+        async with open_chats(run.config, session.models) as chats:
+            check_abilities(run, chats)
+            work = make_work(run, chats, "preview")
+            leases: Sequence[Lease] = session.leases
+            while leases:
+                await work_through(run.config, work, leases, "preview", options)
+                _plan(run, items)
+                leases = session.able(run, owed_by(run))
+
+
+def _plan(run: Run, items: list[Item]) -> None:
+    """Plan what is due of the chosen first items and what follows, as many a step as they are."""
     chosen = {item.item_id for item in items}
-    roles = needed_roles(run)
-    log.info("starting %s; a model's first start takes a minute or so", ", ".join(sorted(roles)))
-    async with open_chats(run.config, roles) as chats:
-        check_abilities(run, chats)
-        work = make_work(run, chats, "preview")
-        while due := [i for i in due_items(run, _none) if i.step or i.item_id in chosen]:
-            publish_round(run.workspace, num_rounds(run.workspace), due)
-            await work_through(run.config, work, owed(run.workspace), "preview", options)
+    taken = Counter(lease.kind for lease in planned(run.workspace) for _ in range(lease.num_rows))
+    due: list[Item] = []
+    for item in due_items(run, _none):
+        kind = (item.recipe, item.step)
+        from_seeds = makes_items(run.recipes[item.recipe].steps[item.step]) is None
+        if item.item_id in chosen if from_seeds else taken[kind] < len(items):
+            taken[kind] += 1
+            due.append(item)
+    if due:
+        publish_round(run.workspace, num_rounds(run.workspace), due)
 
 
 def _none(run: Run) -> Counter[tuple[str, str, str]]:
@@ -134,7 +155,7 @@ def _judge(run: Run) -> list[PreviewRow]:
     measures = {name: read_measures(run.workspace, name, revisions[name]) for name in MEASURED}
     traces = read_traces(run.workspace)
     policy = load_policy(run.config.curate.policy)
-    decided = decide_all(traces, measures, policy, run.formats)
+    decided = decide_whole(traces, measures, policy, run.recipes)
     verdicts = _verdicts(measures)
     return [
         PreviewRow(trace=trace, verdicts=verdicts.get(trace["row_id"], {}), dropped=dropped)

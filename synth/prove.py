@@ -15,7 +15,8 @@ from synth.chat import Ability, Chat, Message, Reply, Sampling
 from synth.chat.connect import ChatSpec, connect
 from synth.config import EndpointConfig
 from synth.errors import BadInput, Refused, RowFault
-from synth.metering import Meter, MeteredChat, PoolHealth
+from synth.meter import Meter
+from synth.metering import MeteredChat, PoolHealth
 
 log = logging.getLogger(__name__)
 

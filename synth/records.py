@@ -14,6 +14,7 @@ from synth.digest import digest
 SCHEMA_VERSION = 1
 
 LABELS = ("harmful", "benign", "borderline")
+STUDENT = "student"  # in an item's payload: the trained model that it is planned for
 
 
 class Outcome(StrEnum):
@@ -95,6 +96,11 @@ class Item:
         )
 
     @property
+    def student(self) -> str:
+        """The trained model that it is planned for (`synth/rounds.py`); empty for none."""
+        return self.payload.get(STUDENT, "")
+
+    @property
     def key(self) -> tuple[str, int]:
         """`(item_id, try)`: the identity of this attempt."""
         return (self.item_id, self.attempt)
@@ -111,6 +117,8 @@ class Trace:
         payload: What the step yields beyond these (JSON data).
         parents: `row_id`s of traces this one was made from.
         outcome: `ok`, or `truncated` / `unparsed` where a step keeps such a text.
+        teacher: Name of the model that wrote it, where that is not the step's own: a step that
+            judges a text carries it on.
     """
 
     reasoning: str
@@ -119,6 +127,7 @@ class Trace:
     payload: Mapping[str, Any] = field(default_factory=dict)
     parents: tuple[str, ...] = ()
     outcome: Outcome = Outcome.OK
+    teacher: str = ""
 
 
 TRACES = pa.schema(

@@ -1,5 +1,8 @@
 """What is due next: retries, first steps, later steps, and rounds towards a quota.
 
+A recipe's steps go one after the other: a step begins when the one before it has nothing more to
+run, and a step that samples from a model of the recipe's own when that is trained.
+
 Everything is decided from storage and config alone; planning the same state twice gives the
 same round, and the publishing door lets only the first one count. Items are made as they are
 published: a plan never stands in memory.
@@ -7,16 +10,29 @@ published: a plan never stands in memory.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain, count, islice
 
+import pyarrow.compute as pc
+
+from synth.budget import ACCOUNT, phases, samples_for
+from synth.dues import interrupted, owed_by
 from synth.known import Known
-from synth.ledger import again, owed, read_traces
-from synth.plan import Lease, lease_rows, num_rounds, planned_ids, publish_round
-from synth.recipes import Recipe
-from synth.records import Item, Outcome, Seed
+from synth.ledger import read_traces
+from synth.plan import (
+    Kind,
+    Lease,
+    lease_rows,
+    num_rounds,
+    planned_ids,
+    planned_items,
+    publish_round,
+)
+from synth.recipes.base import Before, ItemsFunction, Recipe, Row, Step, Train
+from synth.records import STUDENT, Item, Seed
 from synth.run import Run
+from synth.students import current_rows, model_ids
 
 OVERSHOOT = 1.1  # of the deficit: acceptance differs from round to round
 FIRST_ACCEPTANCE = 0.5  # assumed before anything has been seen
@@ -32,21 +48,54 @@ def plan_due(run: Run, accepted: Accepted) -> list[Lease]:
     due = due_items(run, accepted)
     if (first := next(due, None)) is not None:
         index, rows = num_rounds(run.workspace), lease_rows(_most_rows(run))
-        publish_round(run.workspace, index, chain([first], due), rows=rows)
-    return owed(run.workspace)
+        items = chain([first], due)
+        publish_round(run.workspace, index, items, rows=rows, rows_of=_lease_rows(run))
+    return owed_by(run)
 
 
 def due_items(run: Run, accepted: Accepted) -> Iterator[Item]:
     """Yield the attempts to plan now, of items that are not planned yet or were interrupted."""
     planned = planned_ids(run.workspace)
     index = num_rounds(run.workspace)
-    if run.config.accepted is None:
-        first = _samples(run, run.config.samples)
+    retried = interrupted(run)
+    open_recipes = _open_recipes(run, retried)
+    later = _later_steps(run, planned, open_recipes)
+    busy = open_recipes | later.keys()
+    if run.config.accepted is not None:
+        first = _towards_quota(run, planned, accepted, busy)
+    elif run.config.tokens is not None:
+        first = _within_tokens(run, run.config.tokens, busy)
     else:
-        first = _towards_quota(run, planned, accepted)
-    yield from again(run.workspace, [Outcome.INTERRUPTED])
-    for item in _unplanned(chain(first, _later_steps(run)), planned):
+        first = _samples(run, {})
+    yield from retried
+    for item in chain(_unplanned(first, planned), *later.values()):
         yield replace(item, round=index)
+
+
+def due_steps(run: Run) -> dict[str, int]:
+    """Return the first step, of each recipe that has one, that could run now and has not."""
+    due: dict[str, int] = {}
+    retried = interrupted(run)
+    kinds = {lease.kind for lease in owed_by(run)} | {(i.recipe, i.step) for i in retried}
+    later = _later_steps(run, planned_ids(run.workspace), {recipe for recipe, _ in kinds})
+    for recipe, step in kinds | {(name, next(items).step) for name, items in later.items()}:
+        due[recipe] = min(step, due.get(recipe, step))
+    return due
+
+
+def _open_recipes(run: Run, retried: Iterable[Item]) -> set[str]:
+    """Return the recipes that have planned items which have not ended."""
+    return {lease.recipe for lease in owed_by(run)} | {item.recipe for item in retried}
+
+
+def _lease_rows(run: Run) -> dict[Kind, int]:
+    """Return how many rows a lease has, of the steps that say so themselves."""
+    return {
+        (recipe.name, index): step.lease_rows
+        for recipe in run.recipes.values()
+        for index, step in enumerate(recipe.steps)
+        if isinstance(step, Step) and step.lease_rows is not None
+    }
 
 
 def _unplanned(
@@ -66,12 +115,40 @@ def _most_rows(run: Run) -> int:
     return sets * len(run.train) * run.config.samples
 
 
-def _samples(run: Run, samples: int) -> Iterator[Item]:
-    for recipe in run.recipes.values():
+def from_seeds(run: Run) -> list[Recipe]:
+    """Return the recipes whose first items are the seeds, and which a quota can ask for more."""
+    return [recipe for recipe in run.recipes.values() if makes_items(recipe.steps[0]) is None]
+
+
+def makes_items(step: Step | Train) -> ItemsFunction | None:
+    """Return what makes a step's items; None where they are the seeds, or where it trains."""
+    return step.items if isinstance(step, Step) else None
+
+
+def _samples(run: Run, samples: Mapping[str, int]) -> Iterator[Item]:
+    """Yield the first items, as many a seed as `samples` says of the recipe, or the run."""
+    for recipe in from_seeds(run):
         for guidelines in _sets(run, recipe):
             for seed in run.train:
-                for sample_index in range(samples):
+                for sample_index in range(samples.get(recipe.name, run.config.samples)):
                     yield _first_item(recipe, guidelines, seed, sample_index)
+
+
+def _within_tokens(run: Run, tokens: int, busy: Collection[str]) -> Iterator[Item]:
+    """Yield first items, more of recipes that have ended and not spent their tokens."""
+    columns = ("recipe", *ACCOUNT)
+    rows = read_traces(run.workspace, columns=columns).to_pylist()
+    samples = {
+        recipe.name: samples_for(
+            tokens,
+            recipe,
+            [row for row in rows if row["recipe"] == recipe.name],
+            run.config.samples,
+        )
+        for recipe in from_seeds(run)
+        if recipe.name not in busy
+    }
+    yield from _samples(run, samples)
 
 
 def _sets(run: Run, recipe: Recipe) -> list[str]:
@@ -82,31 +159,79 @@ def _first_item(recipe: Recipe, guidelines: str, seed: Seed, sample_index: int) 
     return Item(seed=seed, recipe=recipe.name, guidelines=guidelines, sample_index=sample_index)
 
 
-def _later_steps(run: Run) -> Iterator[Item]:
-    """Yield the items of steps whose predecessors have all ended."""
-    several = [recipe for recipe in run.recipes.values() if len(recipe.steps) > 1]
-    if not several or owed(run.workspace):
-        return
-    rows = read_traces(run.workspace, recipes=[recipe.name for recipe in several]).to_pylist()
-    for recipe in several:
-        for index, step in enumerate(recipe.steps[1:], start=1):
-            before = [
-                row
-                for row in rows
-                if row["recipe"] == recipe.name
-                and row["step"] == index - 1
-                and row["outcome"] == Outcome.OK
-            ]
-            assert step.items is not None, f"step {index} of {recipe.name} makes no items"
-            yield from step.items(before)
+def _later_steps(
+    run: Run, planned: Known, open_recipes: Collection[str]
+) -> dict[str, Iterator[Item]]:
+    """Return the items of each recipe's next step whose predecessors have all ended, if any."""
+    several = [r for r in run.recipes.values() if any(map(makes_items, r.steps))]
+    waiting = [recipe for recipe in several if recipe.name not in open_recipes]
+    if not waiting:
+        return {}
+    rows = read_traces(run.workspace, recipes=[recipe.name for recipe in waiting]).to_pylist()
+    due: dict[str, Iterator[Item]] = {}
+    for recipe in waiting:
+        of_recipe = [row for row in rows if row["recipe"] == recipe.name]
+        items = _next_step(run, recipe, of_recipe, planned)
+        if (first := next(items, None)) is not None:
+            due[recipe.name] = chain([first], items)
+    return due
 
 
-def _towards_quota(run: Run, planned: Known, accepted: Accepted) -> Iterator[Item]:
+def _next_step(run: Run, recipe: Recipe, rows: list[Row], planned: Known) -> Iterator[Item]:
+    """Yield the fresh items of the first step that has any, and can run."""
+    models = model_ids(run.config, recipe)
+    current = _as_asked_for(run, recipe, current_rows(recipe, rows, models))
+    for index, step in enumerate(recipe.steps):
+        if (make_items := makes_items(step)) is None:
+            continue
+        assert isinstance(step, Step), "only steps make items"
+        if step.student and step.student not in models:
+            return  # it waits for its training
+        before = Before(
+            step=index,
+            rows=[row for row in current if row["step"] <= index],
+            seeds=run.train,
+            samples=run.config.samples,
+            guidelines=_sets(run, recipe),
+        )
+        stamp = {STUDENT: models[step.student]} if step.student else {}
+        items = (replace(i, payload={**i.payload, **stamp}) for i in make_items(before))
+        fresh = _unplanned(items, planned)
+        if (first := next(fresh, None)) is not None:
+            yield from chain([first], fresh)
+            return
+
+
+def _as_asked_for(run: Run, recipe: Recipe, rows: list[Row]) -> list[Row]:
+    """Return the rows with the `item_id`s that the recipe knows: of items without a student.
+
+    A step's `items` tells by these what has ended, and nothing of the models that are trained.
+    """
+    asking = {i for i, step in enumerate(recipe.steps) if isinstance(step, Step) and step.student}
+    wanted = {row["item_id"] for row in rows if row["step"] in asking}
+    if not wanted:
+        return rows
+    known: dict[str, str] = {}
+    for item in planned_items(run.workspace, wanted):
+        payload = {key: value for key, value in item.payload.items() if key != STUDENT}
+        known[item.item_id] = replace(item, payload=payload).item_id
+    return [{**row, "item_id": known.get(row["item_id"], row["item_id"])} for row in rows]
+
+
+def _towards_quota(
+    run: Run, planned: Known, accepted: Accepted, busy: Collection[str]
+) -> Iterator[Item]:
+    """Yield first items as long as too few are accepted, and the budget of them is not used up.
+
+    Of a recipe whose later steps decide what is accepted, only when these have ended.
+    """
     quota = run.config.accepted
     assert quota is not None
-    budget = quota.budget - len(planned)
+    budget = max(0, quota.budget - len(planned_ids(run.workspace, step=0)))
     have, tried = accepted(run), _tried(run)
-    for recipe in run.recipes.values():
+    for recipe in from_seeds(run):
+        if recipe.name in busy and len(phases(recipe)[0]) > 1:
+            continue
         for (label, category), seeds in _cells(run.train).items():
             cell = (recipe.name, label, category)
             wanted = min(budget, needed(quota.per_category, have[cell], tried[cell]))
@@ -126,8 +251,10 @@ def needed(quota: int, accepted: int, tried: int) -> int:
 
 
 def _tried(run: Run) -> Counter[Cell]:
-    table = read_traces(run.workspace, columns=["recipe", "label", "category"])
-    return Counter(zip(*table.to_pydict().values(), strict=True))
+    """Return the candidates that have ended: rows of first steps."""
+    table = read_traces(run.workspace, columns=["recipe", "label", "category", "step"])
+    first = table.filter(pc.field("step") == 0).drop_columns("step")
+    return Counter(zip(*first.to_pydict().values(), strict=True))
 
 
 def _cells(seeds: Iterable[Seed]) -> Mapping[tuple[str, str], list[Seed]]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from synth.ledger import LeaseCounts
-from synth.metering import Meter
+from synth.meter import Meter
 from synth.records import SCHEMA_VERSION, Item, Outcome, Trace, pack_context, row_id
 from synth.usage import total_usage
 
@@ -58,6 +58,7 @@ def trace_rows(
                 "trace_index": index,
                 "parents": list(trace.parents or item.parents),
                 "outcome": str(trace.outcome),
+                "teacher": trace.teacher or provenance.teacher,
                 "error": None,
                 "reasoning": trace.reasoning,
                 "answer": trace.answer,

@@ -15,14 +15,17 @@ import yaml
 
 from guidelines import GuidelineSet
 from synth import storage
-from synth.config import SynthConfig
+from synth.config import ModelConfig, SynthConfig
 from synth.digest import digest, digest_bytes
+from synth.embedded import EMBEDDED_DIGEST
 from synth.errors import BadInput
 from synth.guideline_files import load_set
-from synth.models import identify
+from synth.models import EMBEDDED, SCRIPTED, ModelIdentity, identify
 from synth.recipes import Recipe, find_recipe
 from synth.records import SCHEMA_VERSION, Seed
+from synth.roles import needed_roles
 from synth.seeds import decontaminate, load_seeds, split_seeds, take
+from synth.students import check_recipes
 from synth.yamlfile import parse_yaml
 
 CONFIG_FILE = "config.yaml"
@@ -54,12 +57,7 @@ class Run:
     @property
     def workspace(self) -> str:
         """Folder that holds `plan/` and `traces/`."""
-        return self.config.run
-
-    @property
-    def formats(self) -> dict[str, str]:
-        """Each recipe's format."""
-        return {name: recipe.format for name, recipe in self.recipes.items()}
+        return self.config.workspace
 
 
 def load_run(config: SynthConfig) -> Run:
@@ -69,14 +67,7 @@ def load_run(config: SynthConfig) -> Run:
     here on this process reaches `s3://` as the run does.
     """
     storage.use(config.storage)
-    found = {path: find_recipe(path) for path in config.recipe}
-    if len({recipe.name for recipe in found.values()}) < len(found):
-        raise BadInput(
-            file="config",
-            field="recipe",
-            value=list(config.recipe),
-            rule="must name recipes of different names: an arm is a recipe's name",
-        )
+    found = find_recipes(config)
     split = split_seeds(load_seeds(config.seeds), config.seeds.eval_share)
     clean, contaminated = decontaminate(split.train, split.evaluation)
     sets = [load_set(source) for source in config.guidelines]
@@ -91,22 +82,59 @@ def load_run(config: SynthConfig) -> Run:
     )
 
 
+def find_recipes(config: SynthConfig) -> dict[str, Recipe]:
+    """Return the recipes of a run, with their options, by what the config calls them.
+
+    Raises:
+        BadInput: Two have one name, or options are given that no recipe of the run takes.
+    """
+    found = {path: find_recipe(path) for path in config.recipe}
+    names = {recipe.name for recipe in found.values()}
+    if len(names) < len(found):
+        rule = "must name recipes of different names: an arm is a recipe's name"
+        raise BadInput(file="config", field="recipe", value=list(config.recipe), rule=rule)
+    for name in config.options:
+        if name not in names:
+            rule = f"must be a recipe of this run: {', '.join(sorted(names))}"
+            raise BadInput(file="config", field="options", value=name, rule=rule)
+    chosen = {
+        path: find_recipe(path, config.options.get(recipe.name)) for path, recipe in found.items()
+    }
+    check_recipes(list(chosen.values()))
+    return chosen
+
+
 def fingerprint(run: Run) -> Fingerprint:
     """Return what changes a row's text, each part by name: see the module's docstring.
 
-    Not part of it: seeds, samples, quotas and pools, which only plan more rows.
+    Not part of it: seeds, samples, quotas and pools, which only plan more rows, and the models
+    that the run itself trains, which are part of what an item of theirs is.
     """
-    teacher = identify(run.config.teacher)
     parts = {
         "schema": str(SCHEMA_VERSION),
-        "prompts": digest(_prompt_files()),
         "sampling": digest(run.config.sampling.model_dump(mode="json")),
         "format_retries": str(run.config.limits.format_retries),
-        "teacher": teacher.model_id + ("" if teacher.verifiable else " (unverifiable)"),
     }
-    parts |= {f"recipe {name}": str(recipe.version) for name, recipe in run.recipes.items()}
+    roles = needed_roles(run.config, run.recipes.values())
+    for role, model in {**roles, "teacher": run.config.teacher}.items():
+        parts[role] = _called(model)
+    for name, recipe in run.recipes.items():
+        parts[f"recipe {name}"] = str(recipe.version)
+        chosen = recipe.options.model_dump(mode="json", exclude=set(recipe.options.PLAN_ONLY))
+        parts[f"options {name}"] = digest(chosen)
+        parts[f"prompts {name}"] = digest(_prompt_files(name))
     parts |= {f"guidelines {name}": found.digest for name, found in run.guidelines.items()}
     return parts
+
+
+def _called(model: ModelConfig) -> str:
+    """Return a model's name and digest, without making the embedded model's folder for it."""
+    if model.model == EMBEDDED and model.backend != SCRIPTED:
+        return ModelIdentity(
+            name=EMBEDDED, digest=EMBEDDED_DIGEST, verifiable=True, path=""
+        ).model_id
+    identity = identify(model)
+    return identity.model_id + ("" if identity.verifiable else " (unverifiable)")
 
 
 def open_run(run: Run, parts: Fingerprint, accept_drift: str | None = None) -> list[dict]:
@@ -134,6 +162,8 @@ def open_run(run: Run, parts: Fingerprint, accept_drift: str | None = None) -> l
     if differs:
         drifts.append({"why": accept_drift, "changed": differs})
     resolved: dict[str, Any] = run.config.model_dump(mode="json")
+    if run.config.traces is not None:  # who asks how the run stands may do so from anywhere
+        resolved["traces"] = storage.absolute(run.config.traces)
     resolved |= {"fingerprint": {**known, **parts}, "drift": drifts}
     try:
         storage.replace(path, yaml.safe_dump(resolved, sort_keys=False).encode())
@@ -166,6 +196,11 @@ def read_config(run: str) -> dict[str, Any]:
     return found
 
 
+def workspace_of(run: str) -> str:
+    """Return the folder that holds the plan and the traces of a run directory."""
+    return read_config(run).get("traces") or run
+
+
 def in_ray_job() -> bool:
     """Say whether this process was submitted to a cluster, whose nodes share no disk with us."""
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
@@ -195,12 +230,12 @@ def run_digest(run: str) -> str:
     return digest(storage.absolute(run))[:10]
 
 
-def _prompt_files() -> dict[str, str]:
-    """Return the digests of the recipes' prompts; judges' are part of their own revisions."""
-    folder = files("synth.prompts")
+def _prompt_files(recipe: str) -> dict[str, str]:
+    """Return the digests of a recipe's prompts: the files of its name, or that begin with it."""
     texts = (
         entry
-        for entry in folder.iterdir()
-        if entry.name.endswith((".md", ".yaml")) and not entry.name.startswith("judge_")
+        for entry in files("synth.prompts").iterdir()
+        if entry.name.endswith((".md", ".yaml"))
+        and entry.name.startswith((f"{recipe}.", f"{recipe}_"))
     )
     return {entry.name: digest_bytes(entry.read_bytes()) for entry in texts}

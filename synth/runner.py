@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -19,11 +20,12 @@ from synth.admission import Gate
 from synth.chat import Sampling
 from synth.chat.connect import ChatSpec, connect
 from synth.config import StorageConfig
-from synth.errors import Invalid, RowFault, RunFault, Unparsed
+from synth.errors import BadInput, Invalid, RowFault, RunFault, Unparsed
 from synth.ledger import lease_path, publish_lease
-from synth.metering import Meter, MeteredChat, MeteredModels, PoolHealth, Suspect
+from synth.meter import Meter, Suspect
+from synth.metering import MeteredChat, MeteredModels, PoolHealth
 from synth.plan import Lease, read_items
-from synth.recipes import find_recipe
+from synth.recipes import Step, find_recipe
 from synth.records import TRACES, Item, Outcome
 from synth.rows import Provenance, Row, count, lost_row, trace_rows
 from synth.snapshot import Snapshot, take_snapshot
@@ -44,8 +46,8 @@ class Work:
             is looked up as it is.
         guidelines: Guideline sets by name.
         chats: Chats by role.
+        options: Recipe name to its options, as JSON.
         sampling: The run's own sampling.
-        teacher: Name of the generating model, for records.
         fingerprint: Digest of what changes a row's text.
         format_retries: Further calls an item may spend on a format failure.
         pool_deadline_s: A pool that has answered nothing for so long ends the run.
@@ -56,9 +58,9 @@ class Work:
     workspace: str
     chats: Mapping[str, ChatSpec]
     sampling: Sampling
-    teacher: str
     fingerprint: str
     recipes: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     guidelines: Mapping[str, GuidelineSet] = field(default_factory=dict)
     format_retries: int = 1
     pool_deadline_s: float = 600
@@ -79,11 +81,7 @@ class Runner:
 
     def __init__(self, work: Work) -> None:
         self.work = work
-        self._provenance = Provenance(
-            teacher=work.teacher,
-            sampling=json.dumps(asdict(work.sampling), sort_keys=True),
-            fingerprint=work.fingerprint,
-        )
+        self._sampling = json.dumps(asdict(work.sampling), sort_keys=True)
         self._chats = {role: connect(spec) for role, spec in work.chats.items()}
         self._gates = {
             role: Gate(max(1, -(-spec.max_calls // work.num_workers)))
@@ -124,6 +122,7 @@ class Runner:
 
         Raises:
             RunFault: A pool is down, or refuses to be called. The finished rows are kept.
+            BadInput: A step has found that it was configured wrongly. They are, too.
         """
         started = time.monotonic()
         self._arriving += lease.num_rows  # before anything is awaited: room is asked for next
@@ -134,7 +133,7 @@ class Runner:
         due = [item for item in items if item.item_id not in rows and not self._leaving]
         try:
             suspects = await self._run_rows(due, rows, alone, lease)
-        except RunFault:
+        except (RunFault, BadInput):
             await asyncio.to_thread(self._publish, lease, items, rows, started)
             raise
         if suspects and not self._leaving:
@@ -211,10 +210,10 @@ class Runner:
         return rows
 
     async def _try(self, item: Item, meter: Meter) -> list[Row]:
-        recipe = find_recipe(self.work.recipes.get(item.recipe, item.recipe))
         guidelines = self.work.guidelines[item.guidelines] if item.guidelines else None
         try:
-            traces = await recipe.steps[item.step].run(item, self._models(meter), guidelines)
+            self._check_student(item)
+            traces = await self._step(item).run(item, self._models(meter), guidelines)
             if not traces:
                 raise RowFault("the step returned no trace")
         except Unparsed as fault:
@@ -223,12 +222,33 @@ class Runner:
             return [self._lost(item, outcome, str(fault), meter)]
         except Invalid as fault:
             return [self._lost(item, Outcome.INVALID, str(fault), meter)]
-        except (Suspect, RunFault):
+        except (Suspect, RunFault, BadInput):
             raise
         except Exception as fault:  # noqa: BLE001 - a recipe's own bug is its row's outcome
             error = f"{type(fault).__name__}: {fault}"
             return [self._lost(item, Outcome.FAILED, error, meter)]
-        return trace_rows(item, traces, meter, self._provenance, self._guideline_ids(item))
+        provenance, ids = self._provenance(item), self._guideline_ids(item)
+        return trace_rows(item, traces, meter, provenance, ids)
+
+    def _step(self, item: Item) -> Step:
+        path = self.work.recipes.get(item.recipe, item.recipe)
+        step = find_recipe(path, self.work.options.get(item.recipe)).steps[item.step]
+        assert isinstance(step, Step), f"{item.recipe} has a training at {item.step}, not a step"
+        return step
+
+    def _check_student(self, item: Item) -> None:
+        """Refuse an item that was planned for a student which has been trained anew since."""
+        planned_for = item.student
+        if planned_for and planned_for != self.work.chats["student"].model_id:
+            raise Invalid(f"planned for {planned_for}, which has been trained anew since")
+
+    def _provenance(self, item: Item) -> Provenance:
+        role = self._step(item).roles[0]
+        return Provenance(
+            teacher=item.student or self.work.chats[role].model_id,
+            sampling=self._sampling,
+            fingerprint=self.work.fingerprint,
+        )
 
     def _models(self, meter: Meter) -> MeteredModels:
         chats = {
@@ -243,7 +263,8 @@ class Runner:
         return [guideline.id for guideline in self.work.guidelines[item.guidelines].guidelines]
 
     def _lost(self, item: Item, outcome: Outcome, error: str, meter: Meter) -> Row:
-        return lost_row(item, outcome, error, meter, self._provenance, self._guideline_ids(item))
+        provenance, ids = self._provenance(item), self._guideline_ids(item)
+        return lost_row(item, outcome, error, meter, provenance, ids)
 
     def _publish(
         self, lease: Lease, items: list[Item], rows: dict[str, list[Row]], started: float

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from synth.admission import Gate
-from synth.metering import Meter, PoolHealth
+from synth.meter import Meter
+from synth.metering import PoolHealth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from synth.ledger import LeaseCounts, finished, owed, read_counts, read_traces
 from synth.plan import Lease, num_rounds, read_leases
 from synth.progress import read_accepted, read_progress
 from synth.records import Outcome
-from synth.rounds import Cell
-from synth.run import CONFIG_FILE, Run, read_config
+from synth.rounds import Cell, from_seeds
+from synth.run import CONFIG_FILE, Run, read_config, workspace_of
 from synth.stage import Manifest, read_manifest
 from synth.usage import Cost, cost, read_usage
 from synth.workspaces import batches
@@ -103,7 +103,7 @@ class Footers:
     """Reads the plan of every round and the footer of every finished lease, once."""
 
     def __init__(self, run: str) -> None:
-        self._run = run
+        self._run = workspace_of(run)
         self._rounds: list[list[Lease]] = []
         self._seen: dict[str, LeaseCounts] = {}
 
@@ -141,7 +141,7 @@ def read_status(run: str, footers: Footers | None = None) -> Status:
         leases_done=len(counts),
         leases_planned=len(leases),
         rows_planned=sum(lease.num_rows for lease in leases),
-        outcomes=_outcomes(run, counts),
+        outcomes=_outcomes(workspace_of(run), counts),
         kinds=_kinds(counts),
         accepted_so_far=read_accepted(run),
         retried=sum(one.retried for one in counts),
@@ -161,7 +161,9 @@ def check_is_run(run: str) -> None:
         BadInput: It has no `config.yaml` of ours.
     """
     if not read_config(run):
+        inside = [n for n in storage.list_folders(run) if read_config(storage.join(run, n))]
         rule = f"must be a run directory, with a {CONFIG_FILE}"
+        rule += f"; it holds those of {', '.join(inside)}" if inside else ""
         raise BadInput(file=storage.join(run, CONFIG_FILE), field="run", value=run, rule=rule)
 
 
@@ -177,11 +179,12 @@ def shortfalls(run: Run, accepted: Mapping[Cell, int]) -> Iterator[str]:
     if (quota := run.config.accepted) is None:
         return
     kinds = sorted({(seed.label, seed.category) for seed in run.train})
-    for recipe in run.recipes:
+    for recipe in from_seeds(run):
         for label, category in kinds:
-            have = accepted.get((recipe, label, category), 0)
+            have = accepted.get((recipe.name, label, category), 0)
             if have < quota.per_category:
-                yield f"{recipe}, {label}, {category}: {have} of {quota.per_category} accepted"
+                what = f"{recipe.name}, {label}, {category}"
+                yield f"{what}: {have} of {quota.per_category} accepted"
 
 
 def too_many_failed(what: str, outcomes: Mapping[str, int], allowed: float) -> Iterator[str]:
@@ -191,10 +194,10 @@ def too_many_failed(what: str, outcomes: Mapping[str, int], allowed: float) -> I
         yield f"{failed} of {total} {what} failed, {allowed:.1%} allowed (limits.allow_failed)"
 
 
-def _outcomes(run: str, counts: list[LeaseCounts]) -> Counter[str]:
+def _outcomes(workspace: str, counts: list[LeaseCounts]) -> Counter[str]:
     """Return items by state. Footers count tries, so a run with retries is read row by row."""
     if any(one.retried for one in counts):
-        return Counter(read_traces(run, columns=["outcome"])["outcome"].to_pylist())
+        return Counter(read_traces(workspace, columns=["outcome"])["outcome"].to_pylist())
     outcomes: Counter[str] = Counter()
     for one in counts:
         for key, rows in one.by.items():

@@ -14,8 +14,9 @@ from synth.chat.connect import ChatSpec
 from synth.config import ModelConfig, SynthConfig
 from synth.digest import digest
 from synth.drive import Drive, Refill, WorkerDoor, nothing_more
+from synth.dues import owed_by
 from synth.errors import BadInput
-from synth.ledger import finished, tally
+from synth.ledger import finished, owed, tally
 from synth.plan import Lease
 from synth.pools.layout import chat_specs, plan_pools
 from synth.progress import (
@@ -29,6 +30,7 @@ from synth.prove import prove_endpoints
 from synth.rounds import Accepted, Cell, plan_due
 from synth.run import Run, fingerprint, in_ray_job, open_run, run_digest
 from synth.runner import Runner, Work
+from synth.session import Session, next_session
 
 log = logging.getLogger(__name__)
 
@@ -65,21 +67,32 @@ async def synthesize(run: Run, accepted: Accepted, options: Options) -> Counter[
     parts = fingerprint(run)
     open_run(run, parts, options.accept_drift)
     accepted = _noted(accepted) if run.config.accepted else accepted
-    leases = plan_due(run, accepted)
-    if not leases:
-        log.info("synthesize: complete, nothing to do")
-        return tally(run.workspace, finished(run.workspace))
     started = time.monotonic()
-    roles = needed_roles(run)
-    async with open_chats(run.config, roles) as chats:
-        check_abilities(run, chats)
-        work = make_work(run, chats, digest(parts))
-        while leases:
-            refill = _next_rounds(run, accepted, leases) if run.config.accepted else nothing_more
-            await work_through(run.config, work, leases, "synthesize", options, refill)
-            leases = plan_due(run, accepted)
-    note_seconds(run.config.run, "synthesize", time.monotonic() - started)
+    worked = False
+    while due := next_session(run, plan_due(run, accepted)):
+        worked = True
+        await _hold_session(run, due, accepted, options, digest(parts))
+    if worked:
+        note_seconds(run.config.run, "synthesize", time.monotonic() - started)
+    else:
+        log.info("synthesize: complete, nothing to do")
+    if others := len(owed(run.workspace)) - len(owed_by(run)):
+        log.info("%d owed leases are of recipes, or of students, not in this run", others)
     return tally(run.workspace, finished(run.workspace))
+
+
+async def _hold_session(
+    run: Run, session: Session, accepted: Accepted, options: Options, fingerprint: str
+) -> None:
+    """Work off what `session` can, and what follows from that, before its pools close."""
+    async with open_chats(run.config, session.models) as chats:
+        check_abilities(run, chats)
+        work = make_work(run, chats, fingerprint)
+        leases = session.leases
+        while leases:
+            refill = _next_rounds(run, session, accepted) if run.config.accepted else nothing_more
+            await work_through(run.config, work, leases, "synthesize", options, refill)
+            leases = session.able(run, plan_due(run, accepted))
 
 
 def _noted(accepted: Accepted) -> Accepted:
@@ -97,9 +110,9 @@ def make_work(run: Run, chats: Mapping[str, ChatSpec], fingerprint: str) -> Work
         workspace=run.workspace,
         chats=chats,
         recipes=run.recipe_paths,
+        options=run.config.options,
         guidelines=run.guidelines,
         sampling=Sampling(**run.config.sampling.model_dump()),
-        teacher=chats["teacher"].model_id,
         fingerprint=fingerprint,
         format_retries=run.config.limits.format_retries,
         pool_deadline_s=run.config.limits.pool_deadline_s,
@@ -115,23 +128,6 @@ def num_workers(config: SynthConfig, chats: Mapping[str, ChatSpec]) -> int:
     return max(1, config.limits.workers)
 
 
-def needed_roles(run: Run) -> dict[str, ModelConfig]:
-    """Return the models of the roles that the recipes call.
-
-    Raises:
-        BadInput: A recipe needs a role that the config does not fill.
-    """
-    wanted = sorted({role for recipe in run.recipes.values() for role in recipe.needs})
-    models: dict[str, ModelConfig] = {}
-    for role in {*wanted, "teacher"}:
-        model = getattr(run.config, role, None)
-        if not isinstance(model, ModelConfig):
-            rule = f"a recipe of this run needs it: give {role}.model or {role}.endpoint"
-            raise BadInput(file="config", field=role, value=None, rule=rule)
-        models[role] = model
-    return models
-
-
 def check_abilities(run: Run, chats: Mapping[str, ChatSpec]) -> None:
     """Check that every role's chat can do what the recipes ask of it.
 
@@ -140,7 +136,7 @@ def check_abilities(run: Run, chats: Mapping[str, ChatSpec]) -> None:
     """
     for recipe in run.recipes.values():
         for role, needs in recipe.needs.items():
-            if missing := sorted(needs - chats[role].can):
+            if role in chats and (missing := sorted(needs - chats[role].can)):
                 rule = f"recipe {recipe.name} needs the ability {', '.join(missing)}"
                 value = chats[role].model_id
                 raise BadInput(file="config", field=role, value=value, rule=rule)
@@ -216,13 +212,13 @@ async def _workers(config: SynthConfig, work: Work, stage: str) -> AsyncIterator
         stop_workers(workers)
 
 
-def _next_rounds(run: Run, accepted: Accepted, leases: Iterable[Lease]) -> Refill:
-    handed_out = {lease.name for lease in leases}
+def _next_rounds(run: Run, session: Session, accepted: Accepted) -> Refill:
+    handed_out = {lease.name for lease in session.leases}
 
     def refill(open_rows: int, planned_rows: int) -> list[Lease]:
         if open_rows > NEXT_ROUND_SHARE * planned_rows:
             return []
-        owed_now = plan_due(run, accepted)
+        owed_now = session.able(run, plan_due(run, accepted))
         fresh = [lease for lease in owed_now if lease.name not in handed_out]
         handed_out.update(lease.name for lease in owed_now)
         return fresh

@@ -5,7 +5,7 @@ import asyncio
 from synth.ledger import again
 from synth.plan import num_rounds, publish_round
 from synth.records import Outcome
-from synth.run import run_digest
+from synth.run import run_digest, workspace_of
 from synth.status import check_is_run
 from synth.workspaces import batches
 
@@ -20,7 +20,7 @@ def retry_failed(run: str) -> int:
     """
     check_is_run(run)
     planned = 0
-    for workspace in (run, *batches(run).values()):
+    for workspace in (workspace_of(run), *batches(run).values()):
         if items := again(workspace, [Outcome.FAILED]):
             publish_round(workspace, num_rounds(workspace), items)
             planned += len(items)

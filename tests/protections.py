@@ -2,9 +2,10 @@
 
     python -m tests.protections [WORD ...]
 
-`tests/data/protections.yaml` names what protects, the lines that do it, and the tests that must
-notice. All of them take half an hour on two cores; words choose those whose name or file
-holds one. The exit code is 1 where a protection could be taken out unnoticed.
+`tests/data/protections*.yaml`, each about a part of the project, name what protects, the lines
+that do it, and the tests that must notice. All of them take most of an hour on two cores; words
+choose those whose name or file holds one. The exit code is 1 where a protection could be taken
+out unnoticed.
 """
 
 import os
@@ -20,7 +21,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-TABLE = ROOT / "tests/data/protections.yaml"
+TABLES = sorted((ROOT / "tests/data").glob("protections*.yaml"))
 CAUGHT = 1  # pytest's exit code where tests ran and some failed
 TIMEOUT_S = 600.0
 _LEFT_BEHIND = shutil.ignore_patterns(".*", "runs", "build", "__pycache__", "*.egg-info")
@@ -64,7 +65,8 @@ def read_table() -> list[Protection]:
             cut=tuple((cut["from"], cut["to"]) for cut in entry["cut"]),
             tests=entry["tests"],
         )
-        for entry in yaml.safe_load(TABLE.read_text())
+        for table in TABLES
+        for entry in yaml.safe_load(table.read_text())
     ]
 
 

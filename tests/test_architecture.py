@@ -25,9 +25,10 @@ HEAVY = {
     "synth.synthesize": ENGINES,
     "synth.dataset": ENGINES,
     "train": ENGINES,
-    "train.sft": ENGINES,
+    "train.students": ENGINES,
     "train.evals": ENGINES,
     "train.report": ENGINES,
+    "train.recipes": ENGINES,
     "ray_jobs.cli": ("ray", *ENGINES),
 }
 

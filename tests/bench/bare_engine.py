@@ -12,7 +12,6 @@ from typing import Any
 
 from synth.chat import Sampling
 from synth.embedded import embedded_model_folder
-from synth.families import encode_chat
 from synth.pools.layout import CALLS_PER_SLOT
 from synth.pools.vllm_engine import (
     AsyncEngineArgs,
@@ -23,6 +22,7 @@ from synth.pools.vllm_engine import (
     _params,
     tokens_input,
 )
+from synth.rendering import encode_chat
 from tests.bench.load import Load, Served, make_config, make_items, parse_load, tell
 
 
@@ -33,7 +33,7 @@ async def measure(load: Load) -> Served:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     prompts = [encode_chat(tokenizer, item.seed.messages, False) for item in make_items(load)]
     args = _engine_args(config.teacher, folder, load.max_num_seqs, config.seed)
-    os.environ.update(_environment(args))
+    os.environ.update(_environment(args, config.teacher.head))
     engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**args))
     try:
         return await _time(engine, prompts, Sampling(**config.sampling.model_dump()), load)

@@ -21,7 +21,7 @@ from synth.rounds import Cell
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from tests.bench.endpoint_load import MAX_TOKENS, MODEL, Load, prompt
-from tests.bench.recipes import ONE_CALL
+from tests.bench.recipes import ONE_CALL, one_call
 
 
 def bare(load: Load) -> None:
@@ -63,7 +63,7 @@ def make_run(load: Load, folder: str) -> Run:
     endpoint = EndpointConfig(base_url=load.url, model=MODEL, max_concurrency=load.calls)
     config = SynthConfig(
         run=folder,
-        recipe=(f"{ONE_CALL.steps[0].run.__module__}.ONE_CALL",),
+        recipe=(f"{one_call.__module__}.ONE_CALL",),
         guidelines=(),
         samples=1,
         teacher=ModelConfig(endpoint=endpoint),

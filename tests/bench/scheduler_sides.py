@@ -29,8 +29,9 @@ from synth.ledger import finished, owed, tally
 from synth.plan import publish_round
 from synth.recipes import find_recipe
 from synth.records import Outcome
+from synth.roles import needed_roles
 from synth.run import Run
-from synth.synthesize import Options, make_work, needed_roles, open_chats, work_through
+from synth.synthesize import Options, make_work, open_chats, work_through
 from tests.bench.flights import FOLDER_ENV, Flight, occupancy, read_flights
 from tests.bench.scheduler_load import Load, make_config, make_items, prompt, recipe_path
 
@@ -55,7 +56,7 @@ async def guideweave(load: Load, folder: str, cpu: "TreeCpu") -> None:
     def tell(stage: str, progress: Progress) -> None:
         cpu.look()
 
-    async with open_chats(config, needed_roles(run)) as chats:
+    async with open_chats(config, needed_roles(config, run.recipes.values())) as chats:
         work = make_work(run, _allowing(load, chats), "bench")
         cpu.start()
         await work_through(config, work, owed(folder), "bench", Options(tell=tell))

@@ -65,7 +65,6 @@ async def live(workspace: str, num_workers: int, turns: int | None, kind: type[R
         workspace=workspace,
         chats={"teacher": chat},
         sampling=Sampling(),
-        teacher="scripted",
         fingerprint="f",
         num_workers=num_workers,
     )

@@ -150,3 +150,32 @@ def test_a_recipe_that_can_not_be_imported(cli: Cli, tmp_path: Path, config: Pat
     ended = cli("check", config, *mine, "--deep")
     assert ended.code == 2
     assert "must be importable: ModuleNotFoundError" in ended.err
+
+
+def test_only_curated_traces_are_trained_on(cli: Cli, tmp_path: Path, config: Path) -> None:
+    config.write_text(f"{CONFIG}target: {{model: embedded}}\nfinetune: {{}}\n")
+    assert cli("synthesize", config).code == 0
+    refused = cli("finetune", config)
+    assert refused.code == 2
+    assert "run curate first" in refused.err
+
+
+def test_a_comparison_is_refused_by_all_but_run_before_anything_is_written(
+    cli: Cli, tmp_path: Path, config: Path
+) -> None:
+    both = "target: {model: embedded}\nfinetune: {}\nevaluate: {}\ncompare: {tokens: 500}\n"
+    config.write_text(CONFIG + both)
+    for verb in ("synthesize", "curate", "finetune", "evaluate", "report"):
+        refused = cli(verb, config)
+        assert refused.code == 2
+        assert "only run works on a comparison" in refused.err
+    assert not (tmp_path / "run").exists()
+    plan = cli("plan", config)
+    assert "tokens: rows owed: 20" in plan.out + plan.err
+
+
+def test_a_comparison_names_the_section_it_lacks(cli: Cli, config: Path) -> None:
+    config.write_text(f"{CONFIG}compare: {{tokens: 500}}\nfinetune: {{}}\n")
+    refused = cli("check", config)
+    assert refused.code == 2
+    assert "compare: value {'tokens': 500}: a comparison needs the section evaluate" in refused.err

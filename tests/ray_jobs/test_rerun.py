@@ -24,6 +24,7 @@ from synth.config import ModelConfig, SynthConfig
 from synth.embedded import embedded_model_folder
 from synth.models import identify
 from tests.ray_jobs.conftest import Cli
+from train.job import Job
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\..*")
 
@@ -52,11 +53,11 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each arm was trained and each model was asked."""
     counts: Counter[str] = Counter()
 
-    def fit(job: Mapping[str, Any], name: str, training: Path, folder: Path) -> dict[str, Any]:
-        counts[f"train {job['arm']}"] += 1
+    def fit(job: Job, name: str, training: Path, folder: Path) -> dict[str, Any]:
+        counts[f"train {job.arm}"] += 1
         folder.mkdir(parents=True)
         shutil.copy(embedded_model_folder() / "config.json", folder)
-        shards = sorted(Path(job["curated"], "sft").glob("train-*.parquet"))
+        shards = sorted(Path(job.curated, "sft").glob("train-*.parquet"))
         (folder / "model.txt").write_bytes(b"".join(shard.read_bytes() for shard in shards))
         return {"rows": 1, "steps": 1}
 
@@ -70,7 +71,6 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         yield {role: ChatSpec(kind="scripted", model_id=model_id, script=PLAUSIBLE, can=ABILITIES)}
 
     monkeypatch.setitem(sys.modules, "train.fit", SimpleNamespace(fit=fit))
-    monkeypatch.setitem(sys.modules, "train.loop", SimpleNamespace(Job=dict))
     cluster = SimpleNamespace(join_ray=lambda: None)
     monkeypatch.setitem(sys.modules, "synth.cluster", cluster)
     monkeypatch.setattr("synth.batch.open_chats", open_chats)

@@ -1,13 +1,12 @@
 """Steps and scripts that tests name by dotted path, because workers import them."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from guidelines import GuidelineSet
 from synth.chat import Message, Sampling
 from synth.errors import EngineDied, PoolFault
-from synth.recipes.base import Models, Recipe, Step
+from synth.recipes.base import Before, Models, Recipe, Step
 from synth.records import Item, Trace, seed_of
 
 NEEDS = {"teacher": frozenset()}
@@ -58,7 +57,7 @@ async def improve(item: Item, models: Models, guidelines: GuidelineSet | None) -
     return [Trace(reasoning="improved", answer=f"Better: {item.payload['draft']}")]
 
 
-def from_drafts(traces: Sequence[Mapping[str, Any]]) -> Iterator[Item]:
+def from_drafts(traces: Before) -> Iterator[Item]:
     """One item a draft."""
     for row in traces:
         yield Item(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from synth.admission import Gate
 from synth.chat import Ability, Message, Reply, Sampling
 from synth.errors import CapacityFault, PoolDown, PoolFault, RowFault
-from synth.metering import Meter, MeteredChat, PoolHealth
+from synth.meter import Meter
+from synth.metering import MeteredChat, PoolHealth
 from tests.synth.clock import simulate
 
 ASK = [Message(role="user", content="Hi")]

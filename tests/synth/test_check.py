@@ -94,7 +94,7 @@ def test_the_embedded_model_is_expected_without_being_made(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     run = load_run(make_config(tmp_path, teacher=ModelConfig(model="embedded")))
-    parts = check.expected_fingerprint(run)
+    parts = fingerprint(run)
     assert parts["teacher"].startswith("embedded@")
     open_run(run, parts | {"teacher": "embedded@000000000000"})
     with pytest.raises(BadInput, match="value 'teacher': differs"):

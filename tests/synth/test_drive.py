@@ -29,7 +29,6 @@ def make_work(workspace: Path, script: str = "repeat", **options: Any) -> Work:
         workspace=str(workspace),
         chats={"teacher": spec},
         sampling=Sampling(),
-        teacher="scripted",
         fingerprint="f",
         **options,
     )

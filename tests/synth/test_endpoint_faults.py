@@ -66,7 +66,6 @@ async def run(workspace: Path, server: FaultServer, **options: Any) -> None:
         workspace=str(workspace),
         chats={"teacher": spec},
         sampling=Sampling(),
-        teacher="big",
         fingerprint="f",
         **options,
     )

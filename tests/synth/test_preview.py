@@ -30,6 +30,11 @@ def test_labels_and_recipes_take_turns(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_workspace_that_is_shared_is_not_touched(tmp_path: Path) -> None:
+    assert look(tmp_path, 2, recipe=("refusal",), traces=str(tmp_path / "shared"), tokens=9000)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_row_is_judged(tmp_path: Path) -> None:
     for row in look(tmp_path, 4):
         assert row.verdicts["sections"] == "complete"

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synth.chat.connect import ChatSpec
 from synth.config import Accepted, Limits, ModelConfig, SynthConfig
 from synth.ledger import owed, read_traces
 from synth.records import Seed
-from synth.rounds import due_items, needed, plan_due
+from synth.rounds import due_items, due_steps, needed, plan_due
 from synth.run import Run
-from synth.synthesize import Options, synthesize
+from synth.runner import Runner
+from synth.synthesize import Options, make_work, synthesize
 from tests.synth.factories import make_seed
 from tests.synth.scripts import TWO_STEPS
 
@@ -108,3 +110,44 @@ def test_what_is_needed_covers_the_deficit(quota: int, accepted: int, tried: int
 @pytest.mark.parametrize(("accepted", "tried", "expected"), [(0, 0, 22), (5, 10, 11), (10, 20, 0)])
 def test_the_next_round_by_hand(accepted: int, tried: int, expected: int) -> None:
     assert needed(10, accepted, tried) == expected
+
+
+async def test_a_quota_waits_for_the_step_that_decides_and_counts_its_candidates(
+    tmp_path: Path,
+) -> None:
+    seen: list[int] = []
+
+    def accepted(run: Run) -> Counter[tuple[str, str, str]]:
+        table = read_traces(run.workspace, columns=["recipe", "label", "category", "step"])
+        rows = [row for row in table.to_pylist() if row["step"] == 1]
+        seen.append(len(rows))
+        return Counter((r["recipe"], r["label"], r["category"]) for r in rows)
+
+    run = make_run(tmp_path, accepted=Accepted(per_category=20, budget=60))
+    await synthesize(run, accepted, Options())
+    [have] = accepted(run).values()
+    assert have == needed(20, 0, 0)  # half of them expected, and all accepted
+    assert set(seen) == {0, have}
+
+
+async def test_a_quota_out_of_reach_ends_with_its_budget(tmp_path: Path) -> None:
+    run = make_run(tmp_path, accepted=Accepted(per_category=20, budget=30))
+    await synthesize(run, nothing_accepted, Options())
+    steps = Counter(read_traces(run.workspace)["step"].to_pylist())
+    assert steps == {0: 30, 1: 30}  # what later steps make of the candidates is none of them
+    assert plan_due(run, nothing_accepted) == []
+
+
+async def test_what_was_interrupted_is_finished_before_the_next_step(tmp_path: Path) -> None:
+    run = make_run(tmp_path, samples=1)
+    leases = plan_due(run, nothing_accepted)
+    chat = ChatSpec(kind="scripted", model_id="s", script="tests.synth.scripts:repeat")
+    runner = Runner(make_work(run, {"teacher": chat}, "f"))
+    await runner.drain()
+    for lease in leases:
+        await runner.run(lease)
+    assert set(read_traces(run.workspace)["outcome"].to_pylist()) == {"interrupted"}
+    assert due_steps(run) == {"two_steps": 0}
+    assert {(item.step, item.attempt) for item in due_items(run, nothing_accepted)} == {(0, 1)}
+    await synthesize(run, nothing_accepted, Options())
+    assert Counter(read_traces(run.workspace)["step"].to_pylist()) == {0: 5, 1: 5}

@@ -165,3 +165,17 @@ async def test_failures_beyond_what_is_allowed_are_said(tmp_path: Path) -> None:
     await synthesize(run, nothing, Options())
     [line] = shortfalls(run, Counter())
     assert line.startswith("20 of 20 rows failed, 1.0% allowed")
+
+
+async def test_a_run_whose_traces_stand_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run(Path("all/one"), "broken", traces="all/shared")
+    await synthesize(run, nothing, Options())
+    monkeypatch.chdir("/")
+    status = read_status(str(tmp_path / "all/one"))
+    assert (status.leases_done, status.outcomes) == (2, {"failed": 20})
+    assert retry_failed(str(tmp_path / "all/one")) == 20
+    with pytest.raises(BadInput, match="it holds those of one"):
+        read_status(str(tmp_path / "all"))
