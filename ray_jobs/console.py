@@ -117,16 +117,29 @@ def live_progress(console: Console) -> Iterator[Report]:
         yield _Bars(bars)
 
 
+class _Since:
+    """When the drive began whose numbers come; a stage may hold several, one after the other."""
+
+    def __init__(self) -> None:
+        self._drive: DriveProgress | None = None
+        self._began = 0.0
+
+    def __call__(self, progress: DriveProgress, now: float) -> float:
+        if progress is not self._drive:
+            self._drive, self._began = progress, now
+        return self._began
+
+
 class _Lines:
     """Logs a line when a stage begins, and every `PLAIN_EVERY_S` after."""
 
     def __init__(self) -> None:
-        self._started: dict[str, float] = {}
+        self._since = _Since()
         self._told = float("-inf")
 
     def __call__(self, stage: str, progress: DriveProgress) -> None:
         now = time.monotonic()
-        started = self._started.setdefault(stage, now)
+        started = self._since(progress, now)
         if now - self._told >= PLAIN_EVERY_S or progress.leases_done == progress.leases_planned:
             self._told = now
             log.info("%s: %s", stage, pace(progress, now - started))
@@ -137,13 +150,15 @@ class _Bars:
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
-        self._tasks: dict[str, tuple[TaskID, float]] = {}
+        self._since = _Since()
+        self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, stage: str, progress: DriveProgress) -> None:
         now = time.monotonic()
         if stage not in self._tasks:
             name = escape(one_line(stage))
-            self._tasks[stage] = (self._bars.add_task(name, pace=""), now)
-        task, started = self._tasks[stage]
-        found = pace(progress, now - started)
-        self._bars.update(task, completed=found.done, total=found.planned, pace=str(found))
+            self._tasks[stage] = self._bars.add_task(name, pace="")
+        found = pace(progress, now - self._since(progress, now))
+        self._bars.update(
+            self._tasks[stage], completed=found.done, total=found.planned, pace=str(found)
+        )

@@ -56,13 +56,7 @@ def build_dpo_trainer(
     """
     config = job.config
     model = load_base(job, vocabulary)
-    common = common_arguments(
-        config,
-        output,
-        evaluates=bool(heldout),
-        epochs=config.dpo.epochs,
-        learning_rate=config.dpo.learning_rate,
-    )
+    common = common_arguments(config, config.dpo, output, evaluates=bool(heldout))
     return PreferenceTrainer(
         model=model,
         ref_model=_reference(job, vocabulary, model),

@@ -44,13 +44,7 @@ def build_reward_trainer(
     """Return a trainer on encoded pairs; its checkpoints go under the folder `output`."""
     config = job.config
     model = _load(job, vocabulary)
-    common = common_arguments(
-        config,
-        output,
-        evaluates=bool(heldout),
-        epochs=config.reward.epochs,
-        learning_rate=config.reward.learning_rate,
-    )
+    common = common_arguments(config, config.reward, output, evaluates=bool(heldout))
     centre = config.reward.centre_coefficient
     return ScoreTrainer(
         model=model,

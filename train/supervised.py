@@ -107,13 +107,7 @@ def _dataset(examples: Sequence[Example]) -> Dataset:
 
 
 def _arguments(config: FinetuneConfig, output: str, *, evaluates: bool) -> SFTConfig:
-    common = common_arguments(
-        config,
-        output,
-        evaluates=evaluates,
-        epochs=config.epochs,
-        learning_rate=config.learning_rate,
-    )
+    common = common_arguments(config, config, output, evaluates=evaluates)
     return SFTConfig(
         **common,
         max_length=config.max_length,

@@ -11,7 +11,7 @@ from peft import LoraConfig as Adapters
 from peft import TaskType
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from train.config import FinetuneConfig
+from train.config import DpoConfig, FinetuneConfig, RewardConfig
 from train.job import Job
 from train.order import order_rows
 from train.tokens import Vocabulary, embedding_layers, fit_embeddings
@@ -91,13 +91,24 @@ def adapters(
 
 
 def common_arguments(
-    config: FinetuneConfig, output: str, *, evaluates: bool, epochs: int, learning_rate: float
+    config: FinetuneConfig,
+    section: FinetuneConfig | DpoConfig | RewardConfig,
+    output: str,
+    *,
+    evaluates: bool,
 ) -> dict[str, Any]:
-    """Return the arguments that hold whatever is trained; checkpoints go under `output`."""
+    """Return the arguments that hold whatever is trained; checkpoints go under `output`.
+
+    Args:
+        config: How to train.
+        section: The part of it that says how often and how fast.
+        output: Where checkpoints go.
+        evaluates: Whether there are rows that are kept out of training.
+    """
     return {
         "output_dir": output,
-        "num_train_epochs": epochs,
-        "learning_rate": learning_rate,
+        "num_train_epochs": section.epochs,
+        "learning_rate": section.learning_rate,
         "warmup_steps": config.warmup_ratio,
         "lr_scheduler_type": config.schedule,
         "per_device_train_batch_size": config.batch_size,

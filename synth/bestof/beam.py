@@ -12,7 +12,7 @@ from synth.chat import Chat, Message, Reply, Sampling, Score
 from synth.config import Positive
 from synth.recipes.base import Options
 from synth.surgery.steps import STEP_CLOSE
-from synth.trees.search import together
+from synth.together import together
 
 
 class BeamOptions(Options):

@@ -8,7 +8,7 @@ from pydantic import Field
 from synth.bestof.rating import Aggregate, Found, rate, whole_text
 from synth.chat import Chat, Message, Reply, Sampling, Score
 from synth.recipes.base import Options
-from synth.trees.search import together
+from synth.together import together
 
 
 class BestOfNOptions(Options):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from synth.chat import Message, Reply, Score
 from synth.surgery.completion import completion_text
 from synth.surgery.steps import OUTPUT_CLOSE, STEP_CLOSE
-from synth.trees.search import together
+from synth.together import together
 
 Aggregate = Literal["last", "min", "mean"]
 

@@ -5,8 +5,8 @@ A script is a list of replies in turn, or a function of the call. It obeys `stop
 """
 
 import asyncio
-import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
@@ -80,9 +80,8 @@ def load_script(path: str) -> ScriptFunction:
     Raises:
         BadInput: There is no such function.
     """
-    module, _, name = path.partition(":")
     try:
-        function = getattr(importlib.import_module(module), name)
+        function = pkgutil.resolve_name(path)
     except (ImportError, ValueError, AttributeError) as error:
         raise _no_script(path) from error
     if not callable(function):

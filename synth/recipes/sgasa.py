@@ -29,7 +29,7 @@ from synth.neardup import contaminated
 from synth.pairs.base import Pair
 from synth.pairs.outcome import by_outcome
 from synth.recipes.base import Before, Models, Recipe, Row, Step, Train
-from synth.recipes.sgasa_asking import Asker, together
+from synth.recipes.sgasa_asking import Asker
 from synth.recipes.sgasa_choice import WANTED, choose, ended_well, stance_of, why_not
 from synth.recipes.sgasa_items import (
     ANSWERS,
@@ -45,6 +45,7 @@ from synth.recipes.sgasa_items import (
 )
 from synth.recipes.sgasa_options import SgasaOptions
 from synth.records import Item, Trace
+from synth.together import together
 
 VERSION = 1  # ours
 COPIED, MISMATCHED = "copied", "mismatched"  # ours: of prompts that are not kept

@@ -4,11 +4,9 @@ A target that marks its reasoning by itself gets one plain turn a question. Any 
 worked turns first, and its reply is constrained: a small model keeps to no form otherwise.
 """
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from synth.chat import Chat, Message, Reply, Sampling
 from synth.errors import Unparsed
@@ -25,8 +23,6 @@ PART_SHARE = 0.3  # ours: of the character budget, for each of the three parts
 MIN_PROMPT_CHARS = 20  # ours
 LONGER = 2  # ours: a prompt has at most so many times the characters of the longest one shown
 PROMPT_SHARE = 0.9  # ours: and at most so much of the character budget
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,16 +163,6 @@ class Asker:
         except Unparsed as fault:
             outcome = Outcome.TRUNCATED if fault.truncated else Outcome.UNPARSED
             return Trace(reasoning="", answer="", raw=fault.raw, outcome=outcome)
-
-
-async def together(calls: Iterable[Awaitable[Result]]) -> list[Result]:
-    """Await all calls at once; where one fails, the others are cancelled."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def _read_thought(reply: Reply) -> Trace | None:

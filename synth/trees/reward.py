@@ -10,7 +10,7 @@ makes an unsafe one worse. Who rates is a plug-in, a function of the finished te
 * `module:function` of a user, of the same form.
 """
 
-import importlib
+import pkgutil
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -115,9 +115,8 @@ def find_reward(name: str) -> Rate:
     """
     if name in REWARDS:
         return REWARDS[name]
-    module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        found = pkgutil.resolve_name(name)
     except (ImportError, ValueError, AttributeError) as error:
         raise _no_reward(name) from error
     if not callable(found):

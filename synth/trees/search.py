@@ -13,18 +13,16 @@ rated is left alone after a few tries. All that is drawn by chance here comes fr
 which callers seed with the item's identity; what the model writes is its own sampling.
 """
 
-import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
+from synth.together import together
 from synth.trees.tree import ROOT, Evaluation, Node, Tree, add_child, new_tree, path_text, upwards
 
 UNVISITED = math.inf  # ours: the code has 100 c, which this is for rewards of any size
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,17 +172,3 @@ async def visit_the_rest(tree: Tree, sample: Sample, score: Score) -> None:
     found = await together(evaluate(tree, place, sample, score) for place in left)
     for place, evaluation in zip(left, found, strict=True):
         back_up(tree, place, evaluation)
-
-
-async def together(calls: Iterable[Awaitable[T]]) -> list[T]:
-    """Await all at once. The first fault is raised as it is, and the others are given up.
-
-    A task group would wrap the fault, and whose it is could not be told from its class.
-    """
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

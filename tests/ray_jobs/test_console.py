@@ -4,6 +4,7 @@ import io
 import logging
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,18 @@ def test_a_library_can_not_write_past_us() -> None:
 
 def test_every_verb_is_listed_with_a_help_line() -> None:
     assert all(line.endswith(".") and len(line) < 60 for line in VERBS.values())
+
+
+def test_the_pace_is_that_of_the_drive_at_work(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage may hold several drives, and the hours of the first say nothing of the second."""
+    times = iter((0.0, 3600.0, 3620.0, 3640.0))
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+    with caplog.at_level(logging.INFO), live_progress(Console(file=io.StringIO())) as tell:
+        first, second = progress(36_000, 36_000), progress(10, 20)
+        for drive in (first, first, second, second):
+            tell("synthesize", drive)
+    assert "10.00 rows/s" in caplog.messages[1]
+    assert "0.50 rows/s" in caplog.messages[-1]
+    assert caplog.messages[-1].endswith("0:20 left")

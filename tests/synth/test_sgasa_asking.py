@@ -13,11 +13,12 @@ from synth.chat import Message, Reply, Sampling
 from synth.errors import RowFault
 from synth.judges.refusal import judge_refusal
 from synth.recipes.sgasa import sgasa
-from synth.recipes.sgasa_asking import CLASSIFY, SCORE, Question, together
+from synth.recipes.sgasa_asking import CLASSIFY, SCORE, Question
 from synth.recipes.sgasa_choice import ended_well, stance_of, why_not
 from synth.recipes.sgasa_items import PROMPTS, SAMPLES
 from synth.recipes.srg import CHARS_PER_TOKEN
 from synth.records import Item, Outcome, Trace
+from synth.together import together
 from tests.synth.sgasa_scripts import (
     GUIDELINE,
     OPTIONS,
