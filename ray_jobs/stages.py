@@ -30,7 +30,7 @@ from train.evals import evaluate
 from train.evals.config import EvaluateConfig
 from train.evals.rewriting import check_attacks
 from train.evals.suites.suites import Suite, check_lineage, eval_items, load_suites
-from train.students import Finetuned, finetune
+from train.students import Finetuned, arms_to_train, finetune
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,10 @@ def evaluate_students(config: RunConfig, options: Options) -> tuple[str, ...]:
         raise _no_section("evaluate")
     verdicts: dict[str, Counter[str]] = {}
     run = _counting(partial(run_batch, config, options), verdicts)
-    manifests = evaluate(config, config.evaluate, run_batch=run, students=students_of(config))
+    students = students_of(config)
+    if config.finetune is not None:
+        students = {arm: students[arm] for arm in arms_to_train(config, config.finetune)}
+    manifests = evaluate(config, config.evaluate, run_batch=run, students=students)
     _note_section(config.run, config.evaluate)
     answers = {f"answers of {name}": one["outcomes"] for name, one in manifests.items()}
     allowed = config.limits.allow_failed

@@ -22,9 +22,9 @@ NOT_IDENTITY = frozenset(
 # What only the other kinds of training read.
 _OF_SFT = frozenset({"epochs", "learning_rate", "packing"})
 _OF_OTHERS: dict[Kind, frozenset[str]] = {
-    "sft": frozenset({"dpo", "reward", "without_pairs"}),
+    "sft": frozenset({"dpo", "reward", "without_data"}),
     "dpo": _OF_SFT | {"reward"},
-    "reward": _OF_SFT | {"dpo", "without_pairs"},
+    "reward": _OF_SFT | {"dpo", "without_data"},
 }
 
 
@@ -115,9 +115,10 @@ class FinetuneConfig(Strict):
             least that a claim about a method, and not about one student, takes.
         dtype: `bfloat16` computes in it and keeps float32 weights (a frozen base under LoRA
             is kept in bfloat16 too); `float32` uses nothing else.
-        without_pairs: What becomes of a training on pairs for which there are none: `refuse` ends
-            the command; `keep` keeps the student as it was before, under the new name and with
-            that in its manifest, and leaves a reward model out.
+        without_data: What becomes of trainings for which curation left nothing: `refuse` ends
+            the command. `go_on` leaves an arm without a row out, so that it has no student; without
+            pairs it keeps the student as it was before, under the new name and with that in its
+            manifest, and leaves a reward model out.
         dpo: Training on pairs.
         reward: Training of models that score.
     """
@@ -142,7 +143,7 @@ class FinetuneConfig(Strict):
     seed: int = 0
     more_seeds: tuple[int, ...] = ()
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    without_pairs: Literal["refuse", "keep"] = "refuse"
+    without_data: Literal["refuse", "go_on"] = "refuse"
     dpo: DpoConfig = DpoConfig()
     reward: RewardConfig = RewardConfig()
 

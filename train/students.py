@@ -19,6 +19,7 @@ from synth.run import find_recipes
 from synth.stage import MANIFEST, Manifest, changed_inputs, stage
 from synth.students import has_later_steps, own_training, start_of, student_name, trainings
 from train.config import FinetuneConfig
+from train.shards import read_split
 from train.training import TRAINING, Plan, Training, clean, has_pairs, make
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,26 @@ def finetune(
     return Finetuned(manifests, tuple(waiting))
 
 
+def arms_to_train(config: SynthConfig, finetune: FinetuneConfig) -> tuple[str, ...]:
+    """Return the arms that are to have a student.
+
+    Where trainings go on without data these are the arms that have a row, unless none has: then
+    there is nothing to go on with.
+
+    Raises:
+        BadInput: A shard is not the file that curation wrote.
+        FileNotFoundError: Curation has not finished, and who has rows is to be known.
+    """
+    arms = finetune.arms or tuple(recipe.name for recipe in find_recipes(config).values())
+    if finetune.without_data == "refuse":
+        return arms
+    having = set(read_split(curated_folder(config), "train")["arm"].to_pylist())
+    for arm in arms:
+        if arm not in having:
+            log.warning("%s: no row to train it on; it is left out", arm)
+    return tuple(arm for arm in arms if arm in having) or arms
+
+
 def _train_arm(
     plan: Plan, arm: str, recipe: Recipe, due: int | None, manifests: dict[str, Manifest]
 ) -> bool:
@@ -113,7 +134,7 @@ def _disown_later(plan: Plan, recipe: Recipe, train: Train) -> None:
 
 def _goes_without(training: Training) -> bool:
     """Say whether a reward model is left out for want of pairs."""
-    kept = training.train.kind == "reward" and training.config.without_pairs == "keep"
+    kept = training.train.kind == "reward" and training.config.without_data == "go_on"
     return kept and not has_pairs(training)
 
 
@@ -165,11 +186,12 @@ def _plan(config: SynthConfig, finetune: FinetuneConfig, model_path: str | None)
             value=base.name,
             rule="must be a model folder or a hub name: nothing else can be fine-tuned",
         )
+    config = config.model_copy(update={"run": run})
     recipes = {recipe.name: recipe for recipe in find_recipes(config).values()}
     return Plan(
         config=finetune,
-        recipes={arm: recipes[arm] for arm in finetune.arms or recipes},
-        curated=curated_folder(config.model_copy(update={"run": run})),
+        recipes={arm: recipes[arm] for arm in arms_to_train(config, finetune)},
+        curated=curated_folder(config),
         models=storage.join(run, "models"),
         base=base,
         family=model.family,

@@ -129,7 +129,7 @@ def _data_digest(training: Training) -> str:
 
 def make(training: Training) -> Manifest:
     """Train a model and return what its manifest says."""
-    if not has_pairs(training) and training.config.without_pairs == "keep":
+    if not has_pairs(training) and training.config.without_data == "go_on":
         return _describe_model(training, _keep(training))
     _check_data(training)
     return _describe_model(training, _fit(training))

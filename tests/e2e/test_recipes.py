@@ -67,7 +67,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "star1": {"min_grade": 0},
     "thinksafe": {"guard": "refusal_rules"},
 }
-SECTION = FinetuneConfig(epochs=1, batch_size=8, match=None, without_pairs="keep", max_length=2048)
+SECTION = FinetuneConfig(epochs=1, batch_size=8, match=None, without_data="go_on", max_length=2048)
 
 
 @dataclass

@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ray_jobs import stages
 from ray_jobs.config import RunConfig
 from ray_jobs.stages import prepare
 from synth.chat import Message, Sampling
 from synth.errors import BadInput, RowFault
+from synth.stage import Manifest
+from synth.synthesize import Options
 from tests.ray_jobs.conftest import Cli
+from tests.train.curated import sft_row, write_curated
 
 EVALUATED = """
 run: run
@@ -62,6 +66,24 @@ def test_a_training_prompt_can_not_be_evaluated_on(tmp_path: Path) -> None:
     victim = prepare(make_config(tmp_path, "Something else entirely?")).train[0]
     with pytest.raises(BadInput, match="1 prompts are training prompts"):
         prepare(make_config(tmp_path, victim.prompt))
+
+
+def test_an_arm_that_is_left_out_is_not_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def evaluate(*_: object, students: object, **__: object) -> dict[str, Manifest]:
+        asked.append(students)
+        return {}
+
+    monkeypatch.setattr(stages, "evaluate", evaluate)
+    write_curated(tmp_path, [sft_row("s1", "srg", "a", "A")])
+    told = {"run": str(tmp_path), "recipe": ["refusal", "srg"], "evaluate": {}}
+    for section in ({"without_data": "go_on"}, {"without_data": "refuse"}):
+        config = RunConfig.model_validate(told | {"finetune": section})
+        stages.evaluate_students(config, Options())
+    assert asked == [{"srg": ("srg",)}, {"refusal": ("refusal",), "srg": ("srg",)}]
 
 
 def test_a_judge_that_fails_leaves_the_evaluation_unmet(cli: Cli, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from synth.students import is_trained
 from tests.train.curated import pair_row, sft_row, write_curated
 from train import students
 from train.config import FinetuneConfig
-from train.students import finetune
+from train.students import arms_to_train, finetune
 from train.training import Training, make
 
-KEEP = FinetuneConfig(without_pairs="keep")
+KEEP = FinetuneConfig(without_data="go_on")
 
 
 @pytest.fixture
@@ -83,6 +83,27 @@ def test_further_seeds_are_of_the_last_student_and_hold_no_step_up(
     more = KEEP.model_copy(update={"more_seeds": (1,)})
     assert finetune(config, more).waiting == ()
     assert made == ["iterated-first", "iterated", "iterated-seed1"]
+
+
+def test_an_arm_without_a_row_has_no_student_where_the_others_go_on(
+    tmp_path: Path, made: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    config = make_config(tmp_path).model_copy(
+        update={"recipe": ("srg", "tests.synth.iterated.ITERATED")}
+    )
+    in_rows = KEEP.model_copy(update={"match": "rows"})
+    for _ in range(3):
+        found = finetune(config, in_rows)
+    assert (found.waiting, made) == ((), ["iterated-first", "iterated"])
+    assert "srg: no row to train it on; it is left out" in caplog.messages
+    assert arms_to_train(config, FinetuneConfig()) == ("srg", "iterated")
+
+
+def test_where_no_arm_has_a_row_there_is_nothing_to_go_on_with(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    write_curated(tmp_path / "run", [])
+    with pytest.raises(BadInput, match="no training row for arm iterated"):
+        finetune(config, KEEP)
 
 
 def test_no_pair_is_refused_by_the_name_of_the_training(

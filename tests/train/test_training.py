@@ -50,7 +50,7 @@ def test_a_training_without_pairs_is_refused(tmp_path: Path, base: Path) -> None
 
 
 def test_a_student_without_pairs_may_stay_what_it_was(tmp_path: Path, base: Path) -> None:
-    kept = make(preferring(tmp_path, base, FinetuneConfig(without_pairs="keep")))
+    kept = make(preferring(tmp_path, base, FinetuneConfig(without_data="go_on")))
     assert (kept["kept"], kept["steps"]) == ("no pair to train on", 0)
     assert [file["path"] for file in kept["files"]] == ["config.json"]
     student = tmp_path / "models" / "pairing"
