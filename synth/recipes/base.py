@@ -9,7 +9,7 @@ from synth.chat import Ability, Chat, Reply, Sampling
 from synth.config import Strict
 from synth.errors import Unparsed
 from synth.pairs.base import Pair
-from synth.records import Item, Outcome, Seed, Trace
+from synth.records import Item, Outcome, Seed, Trace, seed_of
 
 Format = Literal["think", "answer", "steps"]
 Row = Mapping[str, Any]
@@ -34,7 +34,8 @@ class Before:
         step: Index of the step whose items are asked for.
         rows: The recipe's finished rows of this step and all before it, whatever their outcome,
             in the order of `row_id`. Rows that a model made which has since been trained anew,
-            and what was made from them, are not among them.
+            and what was made from them, are not among them. Their `item_id`s are those of the
+            items that the step yielded.
         seeds: The training seeds.
         samples: Asked for a seed.
         guidelines: Names of the guideline sets; one empty name where the recipe has none.
@@ -147,6 +148,26 @@ class Recipe:
     keep: Callable[[Row], str | None] | None = None
     special_tokens: tuple[str, ...] = ()
     max_rows: int | None = None
+
+
+def later_item(row: Row, before: Before, payload: Mapping[str, Any], guidelines: str = "") -> Item:
+    """Return the item of a later step that looks at one trace, for the same seed and sample.
+
+    Args:
+        row: The trace.
+        before: What is there when the step's items are made.
+        payload: What the item carries.
+        guidelines: Name of the guideline set that the item is under.
+    """
+    return Item(
+        seed=seed_of(row),
+        recipe=row["recipe"],
+        step=before.step,
+        guidelines=guidelines,
+        sample_index=row["sample_index"],
+        parents=(row["row_id"],),
+        payload=payload,
+    )
 
 
 async def ask_until(

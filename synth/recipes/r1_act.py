@@ -27,7 +27,7 @@ from guidelines import GuidelineSet
 from synth.chat import Ability, Message, Reply
 from synth.families import THINK_CLOSE, THINK_OPEN
 from synth.prompts import load_turns
-from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until
+from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until, later_item
 from synth.recipes.srg import one_turn
 from synth.recipes.thinking import (
     Thinking,
@@ -36,7 +36,7 @@ from synth.recipes.thinking import (
     thinking_pattern,
     thought_pattern,
 )
-from synth.records import Item, Seed, Trace, seed_of
+from synth.records import Item, Seed, Trace
 from synth.surgery.sections import first_sentence, join_sections
 
 REASON_CHARS = (30, 200)  # ours: after the verdict in the assessment's sentence
@@ -100,14 +100,7 @@ async def think(
 def assessments(before: Before) -> Iterator[Item]:
     """One item a trace, which carries it."""
     for row in before.traces(0):
-        yield Item(
-            seed=seed_of(row),
-            recipe="r1_act",
-            step=1,
-            sample_index=row["sample_index"],
-            parents=(row["row_id"],),
-            payload={"reasoning": row["reasoning"], "answer": row["answer"]},
-        )
+        yield later_item(row, before, {key: row[key] for key in ("reasoning", "answer")})
 
 
 async def assess(

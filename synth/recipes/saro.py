@@ -32,7 +32,17 @@ from synth.pairs.base import Pair
 from synth.pairs.outcome import by_outcome
 from synth.pairs.process import by_reflection
 from synth.recipes.asking import ask_judge
-from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, Train, ask_until
+from synth.recipes.base import (
+    Before,
+    Models,
+    Options,
+    Recipe,
+    Row,
+    Step,
+    Train,
+    ask_until,
+    later_item,
+)
 from synth.recipes.saro_texts import (
     read_reasoning,
     read_reflection,
@@ -41,7 +51,7 @@ from synth.recipes.saro_texts import (
     reflection_messages,
     reflection_pattern,
 )
-from synth.records import Item, Outcome, Trace, seed_of
+from synth.records import Item, Outcome, Trace
 from synth.surgery.chains import keep_steps, positions, split_steps
 from synth.surgery.completion import is_whole, take_apart
 
@@ -56,8 +66,6 @@ WELL = {  # ours: how an answer to a harmful prompt ends
     "unsafe": False,
 }
 HELPFUL = {"compliance": True, "refusal": False}  # ours: to any other; in part is neither
-
-_item = partial(Item, recipe="saro")
 
 
 class SaroOptions(Options):
@@ -153,14 +161,14 @@ def sample_items(before: Before, *, samples: int) -> Iterator[Item]:
     """Yield `samples` items of every training seed, without guidelines."""
     for seed in before.seeds:
         for index in range(samples):
-            yield _item(seed=seed, step=SAMPLED, sample_index=index)
+            yield Item(seed=seed, recipe="saro", step=SAMPLED, sample_index=index)
 
 
 def judge_items(before: Before) -> Iterator[Item]:
     """Yield an item of every sample of a harmful prompt."""
     for row in before.traces(SAMPLED):
         if row["label"] == "harmful":
-            yield _later_item(row, before, payload={"answer": row["answer"]})
+            yield later_item(row, before, payload={"answer": row["answer"]})
 
 
 def reflect_items(before: Before, *, options: SaroOptions) -> Iterator[Item]:
@@ -177,7 +185,7 @@ def reflect_items(before: Before, *, options: SaroOptions) -> Iterator[Item]:
         num_steps = len(split_steps(row["reasoning"]))
         for index in positions(num_steps, options.reflection_positions):
             cut = {"index": index, "prefix": keep_steps(row["reasoning"], index)}
-            yield _later_item(row, before, payload=cut, guidelines=before.guidelines[0])
+            yield later_item(row, before, payload=cut, guidelines=before.guidelines[0])
 
 
 def outcomes(rows: Sequence[Row], judge: str) -> dict[str, bool | None]:
@@ -238,17 +246,6 @@ def _rules_say(row: Row) -> str:
     """Return the rules' verdict; an answer to something else neither helps nor declines."""
     found = judge_refusal(row["answer"], row["prompt"])
     return UNDETERMINED if found.reason == OFF_TOPIC else found.verdict
-
-
-def _later_item(row: Row, before: Before, payload: Mapping[str, Any], guidelines: str = "") -> Item:
-    return _item(
-        seed=seed_of(row),
-        step=before.step,
-        guidelines=guidelines,
-        sample_index=row["sample_index"],
-        parents=(row["row_id"],),
-        payload=payload,
-    )
 
 
 def saro(options: SaroOptions) -> Recipe:

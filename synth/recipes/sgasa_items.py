@@ -22,8 +22,6 @@ LABELS = ("harmful", "benign")  # paper
 SIMILARITY = 0.8  # ours: of near-identical prompts, as in curation
 KEPT = "kept"  # ours: what the payload says of a prompt that is answered
 
-Try = tuple[int, str, int, tuple[str, ...]]  # step, seed_id, sample_index, parents
-
 
 def guideline_items(before: Before, *, options: SgasaOptions) -> Iterator[Item]:
     """Yield items that write and verify a guideline, until enough are verified.
@@ -168,23 +166,12 @@ def further(
         have: How many there are towards it.
         met: Ids of the seeds that need no further try.
     """
-    ended = {
-        (row["step"], row["seed_id"], row["sample_index"], tuple(row["parents"]))
-        for row in before.rows
-    }
-    fresh = [item for item in items if _try_of(item) not in ended]
+    ended = {row["item_id"] for row in before.rows}
+    fresh = [item for item in items if item.item_id not in ended]
     missing, tried = max(0, wanted - have), len(items) - len(fresh)
     asked_for = math.ceil(missing * (tried + 1) / (have + 1))
     due = min(asked_for, max(missing, tried))
     return [item for item in fresh if item.seed.seed_id not in met][:due]
-
-
-def _try_of(item: Item) -> Try:
-    """Return what tells a try from all others, in its row as well.
-
-    Its `item_id` does not: the plan adds to an item the name of the student that it asks.
-    """
-    return item.step, item.seed.seed_id, item.sample_index, item.parents
 
 
 def _met(prompts: Sequence[tuple[Seed, Row]], met: Collection[str]) -> int:

@@ -31,9 +31,9 @@ from synth.judges.delimit import delimit
 from synth.judges.grades import grade_pattern, read_grades
 from synth.judges.reading import Doubt
 from synth.prompts import load_text, render
-from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until
+from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until, later_item
 from synth.recipes.srg import guided_turns, listed, one_turn, read_sections, section_pattern
-from synth.records import Item, Trace, seed_of
+from synth.records import Item, Trace
 
 CRITERIA = ("safety", "relevance", "accuracy")  # paper
 BEST_GRADE = 10  # paper
@@ -77,16 +77,9 @@ async def deliberate(item: Item, models: Models, guidelines: GuidelineSet | None
 def gradings(before: Before) -> Iterator[Item]:
     """One item a trace, which carries it."""
     for row in before.traces(0):
-        payload = json.loads(row["payload"])
-        yield Item(
-            seed=seed_of(row),
-            recipe="star1",
-            step=1,
-            guidelines=payload["policies"],
-            sample_index=row["sample_index"],
-            parents=(row["row_id"],),
-            payload={key: row[key] for key in CARRIED} | payload,
-        )
+        told = json.loads(row["payload"])
+        carried = {key: row[key] for key in CARRIED} | told
+        yield later_item(row, before, carried, guidelines=told["policies"])
 
 
 async def grade(item: Item, models: Models, guidelines: GuidelineSet | None) -> list[Trace]:

@@ -23,10 +23,10 @@ from synth.judges import JUDGES
 from synth.judges.base import Exchange, Judge, ModelJudge
 from synth.prompts import load_text, load_turns, render
 from synth.recipes.asking import ask_judge
-from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until
+from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until, later_item
 from synth.recipes.srg import one_turn
 from synth.recipes.thinking import read_thinking, thinking_pattern
-from synth.records import Item, Seed, Trace, seed_of
+from synth.records import Item, Seed, Trace
 
 KEPT_HARMFUL = frozenset(("safe", "refusal"))  # paper: the guard's safe; ours: refusal
 KEPT_OTHERS = frozenset(("safe", "compliance"))  # paper: the guard's safe; ours: compliance
@@ -82,14 +82,8 @@ async def answer(
 def judgements(before: Before) -> Iterator[Item]:
     """One item a trace, which carries it."""
     for row in before.traces(0):
-        yield Item(
-            seed=seed_of(row),
-            recipe="thinksafe",
-            step=1,
-            sample_index=row["sample_index"],
-            parents=(row["row_id"],),
-            payload={key: row[key] for key in ("reasoning", "answer", "teacher")},
-        )
+        carried = ("reasoning", "answer", "teacher")
+        yield later_item(row, before, {key: row[key] for key in carried})
 
 
 async def judge_trace(

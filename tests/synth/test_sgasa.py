@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -47,9 +46,7 @@ def run_all(recipe: Recipe, models: Any, chance: Random) -> list[dict[str, Any]]
         while True:
             before = Before(step=index, rows=tuple(rows), seeds=SEEDS)
             ended = {row["item_id"] for row in rows}
-            stamp = {"student": "scripted@1"} if step.student else {}  # as the plan does
-            planned = [replace(i, payload={**i.payload, **stamp}) for i in step.items(before)]
-            fresh = [item for item in planned if item.item_id not in ended]
+            fresh = [item for item in step.items(before) if item.item_id not in ended]
             if not fresh:
                 break
             for item in fresh:
