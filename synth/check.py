@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from synth import embedded, storage
-from synth.chat import ABILITIES
 from synth.chat.connect import ChatSpec
 from synth.config import ModelConfig, SynthConfig
 from synth.curate import load_policy
@@ -19,6 +18,7 @@ from synth.errors import BadInput
 from synth.families import family_of
 from synth.guideline_files import load_set
 from synth.models import EMBEDDED, SCRIPTED, identify
+from synth.pools.layout import abilities
 from synth.recipes import RECIPES, locate_recipe
 from synth.roles import needed_roles
 from synth.run import (
@@ -244,9 +244,8 @@ def _known_options(config: SynthConfig) -> dict[str, dict[str, Any]]:
 
 def _expected_chat(model: ModelConfig) -> ChatSpec:
     """Return what a role's chat will be able to do; the rest of it is not known yet."""
-    if model.endpoint is None:
-        return ChatSpec(kind="engine", model_id=str(model.model), can=ABILITIES)
-    return ChatSpec(kind="endpoint", model_id=model.endpoint.model, can=model.endpoint.can)
+    kind, named = ("endpoint", model.endpoint) if model.endpoint else ("engine", model)
+    return ChatSpec(kind=kind, model_id=str(named.model), can=abilities(model))
 
 
 def _check_wheel() -> None:

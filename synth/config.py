@@ -5,7 +5,14 @@ Unknown keys are refused. A key to an endpoint is named (`api_key_env`), never h
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from synth.chat import Ability, Head
 
@@ -272,6 +279,15 @@ class SynthConfig(Strict):
     def workspace(self) -> str:
         """Folder that holds `plan/`, `traces/` and `measures/`."""
         return self.traces or self.run
+
+    @field_validator("accepted")
+    @classmethod
+    def _samples_towards_one_end(
+        cls, accepted: Accepted | None, info: ValidationInfo
+    ) -> Accepted | None:
+        if accepted is not None and info.data.get("tokens") is not None:
+            raise ValueError("leave out tokens: each of the two says how long to sample on")
+        return accepted
 
     @model_validator(mode="before")
     @classmethod

@@ -92,6 +92,13 @@ def _needs_pool(model: ModelConfig) -> bool:
     return model.backend == SCRIPTED or model.model != SCRIPTED
 
 
+def abilities(model: ModelConfig) -> frozenset[Ability]:
+    """Return what a model can do beyond plain completion; one that scores does not even that."""
+    if model.endpoint is not None:
+        return model.endpoint.can
+    return ABILITIES if model.head == "text" else frozenset()
+
+
 def _key(model: ModelConfig) -> str:
     """What two roles must agree on to share an engine; replicas are the first role's."""
     return digest(
@@ -119,15 +126,10 @@ def _pooled(plan: PoolPlan, limits: Limits) -> ChatSpec:
         kind="engine",
         model_id=plan.model_id,
         app=plan.app,
-        can=_abilities(plan.model),
+        can=abilities(plan.model),
         max_calls=max(1, int(slots * CALLS_PER_SLOT)),
         call_timeout_s=limits.call_timeout_s,
     )
-
-
-def _abilities(model: ModelConfig) -> frozenset[Ability]:
-    """Return what a model of ours can do beyond plain completion; one that scores does not even."""
-    return ABILITIES if model.head == "text" else frozenset()
 
 
 def _unpooled(model: ModelConfig, limits: Limits) -> ChatSpec:
@@ -137,7 +139,7 @@ def _unpooled(model: ModelConfig, limits: Limits) -> ChatSpec:
             kind="endpoint",
             model_id=model_id,
             endpoint=model.endpoint,
-            can=model.endpoint.can,
+            can=abilities(model),
             max_calls=model.endpoint.max_concurrency,
             call_timeout_s=limits.call_timeout_s,
         )
@@ -145,7 +147,7 @@ def _unpooled(model: ModelConfig, limits: Limits) -> ChatSpec:
         kind="scripted",
         model_id=model_id,
         script=script_of(model),
-        can=_abilities(model),
+        can=abilities(model),
         call_timeout_s=limits.call_timeout_s,
     )
 
