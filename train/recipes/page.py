@@ -4,15 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from guidelines.plain import printable
-from train import report
 from train.evals.statistics.training_seeds import MIN_SEEDS
 from train.recipes.tables import answers_table, judges, made_table, title
 from train.report.cells import Json, Table, listed
-from train.report.figures import marker
-from train.report.page import fluent
+from train.report.templates import templates
 
 TEMPLATE = "recipes.html"
 MEGABYTE = 1e6
@@ -59,24 +54,18 @@ class Section(NamedTuple):
 
 
 def render(found: Json) -> str:
-    """Return the page. Every value is escaped: no name in a run is trusted to be plain text."""
-    environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent, Path(report.__file__).parent]),
-        autoescape=True,
-        finalize=_plain,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["fluent"] = fluent
+    """Return the page."""
     sections = [_section(table) for table in found["tables"]]
-    return environment.get_template(TEMPLATE).render(
-        first_line=found["first_line"],
-        sections=sections,
-        missing=found["missing"],
-        columns=[Entry(*one) for one in COLUMNS.items()],
-        caveats=list(_caveats(found)),
-        marker=marker,
+    return (
+        templates(Path(__file__).parent)
+        .get_template(TEMPLATE)
+        .render(
+            first_line=found["first_line"],
+            sections=sections,
+            missing=found["missing"],
+            columns=[Entry(*one) for one in COLUMNS.items()],
+            caveats=list(_caveats(found)),
+        )
     )
 
 
@@ -136,8 +125,3 @@ def _origins(found: Json) -> Iterator[Entry]:
             f"All students are trained from {listed(told)}. What helps a model of one size need "
             "not help one of another.",
         )
-
-
-def _plain(value: object) -> object:
-    """Return what an expression shows; text that is no markup of ours without hidden characters."""
-    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value

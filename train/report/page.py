@@ -1,14 +1,9 @@
 """From the files of a run to `report.html`."""
 
-import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
 
-from guidelines.plain import printable
 from synth import storage
 from train.report.caveats import caveats
 from train.report.cells import Table
@@ -26,7 +21,6 @@ from train.report.faithfulness import (
     counterfactual_table,
     guidelines_table,
 )
-from train.report.figures import marker
 from train.report.groups import RULES, headline_judge, style_of
 from train.report.judges import (
     corrected_table,
@@ -53,11 +47,11 @@ from train.report.provenance import (
 )
 from train.report.read import RunFiles, read_run
 from train.report.tables import group_tables, trade_off_table
+from train.report.templates import templates
 from train.report.usefulness import helpfulness_table, utility_table
 from train.report.verdict import verdict
 
 REPORT_FILE = "report.html"
-_TORN = re.compile(r"(?<=\d) (?=%)|(?<=\bp) (?==|&lt;)|(?<==|;) (?=\d)|(?<=\d) (?=points)")
 CONTENTS = {  # ids of the sections, their short names, and the part of the page that they show
     "verdict": ("Verdict", "verdict"),
     "trade-off": ("Safety and use", "trade_off"),
@@ -92,7 +86,7 @@ def write_report(run: str, redact: bool = True) -> str:
 
 
 def render(files: RunFiles, redact: bool) -> str:
-    """Return the page. Every value is escaped: nothing in a run is trusted to be plain text."""
+    """Return the page."""
     page = {
         "verdict": verdict(files),
         "spoken": spoken_by(files),
@@ -102,30 +96,19 @@ def render(files: RunFiles, redact: bool) -> str:
         **_origins(files),
         "outcomes": outcomes(files, redact),
     }
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        finalize=_plain,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return (
+        templates()
+        .get_template(REPORT_FILE)
+        .render(
+            title=str(files.config.get("run", files.run)),
+            redact=redact,
+            contents=[(id, name) for id, (name, part) in CONTENTS.items() if _has(page, part)],
+            is_proxy=headline_judge(files) == RULES,
+            keys=[(model, style_of(files, model)) for model in files.results],
+            config=yaml.safe_dump(dict(files.config), sort_keys=False, allow_unicode=True),
+            **page,
+        )
     )
-    environment.filters["fluent"] = fluent
-    return environment.get_template(REPORT_FILE).render(
-        title=str(files.config.get("run", files.run)),
-        redact=redact,
-        contents=[(id, name) for id, (name, part) in CONTENTS.items() if _has(page, part)],
-        marker=marker,
-        is_proxy=headline_judge(files) == RULES,
-        keys=[(model, style_of(files, model)) for model in files.results],
-        config=yaml.safe_dump(dict(files.config), sort_keys=False, allow_unicode=True),
-        **page,
-    )
-
-
-def fluent(text: str) -> Markup:
-    """Return a text that breaks at underscores, and never between a number and its unit."""
-    return Markup(_TORN.sub("&nbsp;", str(escape(printable(text)))).replace("_", "_<wbr>"))
 
 
 def _evaluation(files: RunFiles) -> dict[str, object]:
@@ -185,8 +168,3 @@ def _origins(files: RunFiles) -> dict[str, object]:
 def _has(page: Mapping[str, object], part: str) -> bool:
     found = page.get(part)
     return bool(found.rows if isinstance(found, Table) else found)
-
-
-def _plain(value: object) -> object:
-    """Return what an expression shows; text that is no markup of ours without hidden characters."""
-    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
