@@ -1,7 +1,14 @@
-"""Small makers of the records that tests are about."""
+"""Small makers of the records, and of the runs, that tests are about."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from synth.config import Limits, ModelConfig, SynthConfig
 from synth.digest import digest
+from synth.recipes.base import Recipe
 from synth.records import Item, Seed
+from synth.run import Run
 
 
 def make_seed(
@@ -14,3 +21,33 @@ def make_seed(
 
 def make_items(count: int, *, recipe: str = "tests.synth.scripts.echo") -> list[Item]:
     return [Item(seed=make_seed(f"Question number {i}?"), recipe=recipe) for i in range(count)]
+
+
+def make_run(
+    folder: Path, recipe: Recipe, path: str, *, seeds: Sequence[Seed], **fields: Any
+) -> Run:
+    """Make up a run of one recipe on a scripted teacher, unless told of another, without workers.
+
+    Args:
+        folder: Its folder.
+        recipe: The recipe.
+        path: Where workers would find it.
+        seeds: The training seeds.
+        fields: Of its configuration.
+    """
+    told = {"teacher": ModelConfig(model="scripted"), "limits": Limits(workers=0), **fields}
+    config = SynthConfig.model_validate({"run": str(folder), **told})
+    return Run(
+        config=config,
+        recipes={recipe.name: recipe},
+        recipe_paths={recipe.name: path},
+        guidelines={},
+        train=list(seeds),
+        evaluation=[],
+        contaminated={},
+    )
+
+
+def make_loaves(count: int) -> list[Seed]:
+    """Make up seeds that differ."""
+    return [make_seed(f"How do I bake loaf {i}?") for i in range(count)]

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 
 from synth import session, students
-from synth.config import Limits, ModelConfig, SynthConfig
 from synth.dues import interrupted, owed_by
 from synth.ledger import owed, read_traces
 from synth.plan import read_items
 from synth.rounds import due_steps, plan_due
 from synth.run import Run
 from synth.synthesize import Options, synthesize
-from tests.synth.factories import make_seed
+from tests.synth.factories import make_loaves, make_run
 from tests.synth.iterated import ITERATED, WANTED, pretend_trained, scripted_student
 from tests.synth.test_rounds import nothing_accepted
 
@@ -23,22 +22,15 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, Run]:
     """Two runs of the iterated recipe on one workspace, each with a first student of its own."""
     monkeypatch.setattr(students, "trained_model", scripted_student)
     monkeypatch.setattr(session, "trained_model", scripted_student)
-    config = SynthConfig(
-        run=str(tmp_path / "one"),
+    one = make_run(
+        tmp_path / "one",
+        ITERATED,
+        "tests.synth.iterated.ITERATED",
+        seeds=make_loaves(2),
         traces=str(tmp_path / "shared"),
-        teacher=ModelConfig(model="scripted"),
-        limits=Limits(workers=0),
         samples=2,
     )
-    one = Run(
-        config=config,
-        recipes={ITERATED.name: ITERATED},
-        recipe_paths={ITERATED.name: "tests.synth.iterated.ITERATED"},
-        guidelines={},
-        train=[make_seed(f"How do I bake loaf {i}?") for i in range(2)],
-        evaluation=[],
-        contaminated={},
-    )
+    config = one.config
     other = replace(one, config=config.model_copy(update={"run": str(tmp_path / "other")}))
     pretend_trained(one.config, "iterated-first")
     pretend_trained(other.config, "iterated-first", version=2)

@@ -10,33 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synth.chat.connect import ChatSpec
-from synth.config import Accepted, Limits, ModelConfig, SynthConfig
+from synth.config import Accepted
 from synth.ledger import owed, read_traces
 from synth.records import Seed
 from synth.rounds import due_items, due_steps, needed, plan_due
 from synth.run import Run
 from synth.runner import Runner
 from synth.synthesize import Options, make_work, synthesize
-from tests.synth.factories import make_seed
+from tests.synth import factories
+from tests.synth.factories import make_loaves
 from tests.synth.scripts import TWO_STEPS
 
 
 def make_run(folder: Path, *, seeds: list[Seed] | None = None, **fields: Any) -> Run:
-    config = SynthConfig(
-        run=str(folder),
-        teacher=ModelConfig(model="scripted"),
-        limits=Limits(workers=0),
-        **fields,
-    )
-    return Run(
-        config=config,
-        recipes={TWO_STEPS.name: TWO_STEPS},
-        recipe_paths={TWO_STEPS.name: "tests.synth.scripts.TWO_STEPS"},
-        guidelines={},
-        train=seeds or [make_seed(f"How do I bake loaf {i}?") for i in range(5)],
-        evaluation=[],
-        contaminated={},
-    )
+    path = "tests.synth.scripts.TWO_STEPS"
+    return factories.make_run(folder, TWO_STEPS, path, seeds=seeds or make_loaves(5), **fields)
 
 
 def nothing_accepted(run: Run) -> Counter[tuple[str, str, str]]:

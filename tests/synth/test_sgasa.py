@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from synth.chat import Message, Reply, Sampling
-from synth.config import Limits, ModelConfig, SynthConfig
+from synth.config import ModelConfig
 from synth.errors import Unparsed
 from synth.ledger import read_traces
 from synth.recipes.base import Before, Recipe, Step, Train
@@ -18,9 +18,8 @@ from synth.recipes.sgasa_choice import why_not
 from synth.recipes.sgasa_items import ANSWERS, GUIDELINES, PROMPTS, SAMPLES, guideline_items
 from synth.recipes.sgasa_options import PerLabel, SgasaOptions
 from synth.records import Item
-from synth.run import Run
 from synth.synthesize import Options, synthesize
-from tests.synth.factories import make_seed
+from tests.synth.factories import make_run, make_seed
 from tests.synth.sgasa_scripts import (
     GUIDELINE,
     OPTIONS,
@@ -243,21 +242,9 @@ async def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
         model = ModelConfig(
             model="scripted", engine_args={"script": "tests.synth.sgasa_scripts:behaved"}
         )
-        config = SynthConfig(
-            run=str(tmp_path),
-            recipe=("sgasa",),
-            options={"sgasa": options.model_dump()},
-            teacher=model,
-            limits=Limits(workers=0),
-        )
-        run = Run(
-            config=config,
-            recipes={"sgasa": sgasa(options)},
-            recipe_paths={"sgasa": "sgasa"},
-            guidelines={},
-            train=SEEDS,
-            evaluation=[],
-            contaminated={},
+        chosen = {"sgasa": options.model_dump()}
+        run = make_run(
+            tmp_path, sgasa(options), "sgasa", seeds=SEEDS, teacher=model, options=chosen
         )
         await synthesize(run, lambda _: Counter(), Options())
         rows = read_traces(str(tmp_path)).to_pylist()

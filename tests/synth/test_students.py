@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from synth import rounds, session, storage, students
-from synth.config import Limits, ModelConfig, SynthConfig
+from synth.config import ModelConfig
 from synth.curate.rules import Drop
 from synth.dataset import set_aside
 from synth.errors import BadInput
@@ -24,7 +24,7 @@ from synth.students import (
     trainings,
 )
 from synth.synthesize import Options, synthesize
-from tests.synth.factories import make_seed
+from tests.synth.factories import make_loaves, make_run
 from tests.synth.iterated import (
     ITERATED,
     WANTED,
@@ -43,21 +43,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run of the iterated recipe, whose students are scripts."""
     monkeypatch.setattr(students, "trained_model", scripted_student)
     monkeypatch.setattr(session, "trained_model", scripted_student)
-    config = SynthConfig(
-        run=str(tmp_path),
-        teacher=ModelConfig(model="scripted"),
-        limits=Limits(workers=0),
-        samples=2,
-    )
-    return Run(
-        config=config,
-        recipes={ITERATED.name: ITERATED},
-        recipe_paths={ITERATED.name: "tests.synth.iterated.ITERATED"},
-        guidelines={},
-        train=[make_seed(f"How do I bake loaf {i}?") for i in range(2)],
-        evaluation=[],
-        contaminated={},
-    )
+    path = "tests.synth.iterated.ITERATED"
+    return make_run(tmp_path, ITERATED, path, seeds=make_loaves(2), samples=2)
 
 
 async def make(run: Run) -> dict[int, int]:

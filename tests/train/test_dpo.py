@@ -10,7 +10,7 @@ from synth.embedded import embedded_model_folder
 from synth.errors import BadInput
 from synth.families import FAMILIES, family_of
 from synth.surgery.steps import STEP_TOKENS
-from tests.train.curated import pair_row, random_model
+from tests.train.curated import pair_row
 from tests.train.jobs import job
 
 pytestmark = pytest.mark.train
@@ -21,11 +21,6 @@ PAIRS = [
     pair_row("s2", "stair", " Yes", " No", begun=BEGUN, chosen_ends=False),
     pair_row("s3", "stair", " Cut away from you.", " No.", begun=BEGUN * 2),
 ]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_model(tmp_path_factory.mktemp("base"))
 
 
 def whole_trajectory(pair: dict[str, Any]) -> dict[str, Any]:

@@ -1,41 +1,27 @@
 """Training on pairs for real, under Ray Train, on a random model of two layers."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from synth.surgery.steps import STEP_TOKENS, write_steps
-from tests.train.curated import pair_row, random_model, sft_row, write_curated
+from tests.train.curated import pair_row, sft_row, write_curated
 from tests.train.jobs import job
 from tests.train.killer import Killer
 
-pytestmark = [pytest.mark.train, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.train,
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("ray_train"),
+]
 
 PAIRS = [
     pair_row(f"s{i}", "stair", f"Answer {i}, " * (1 + i % 3), f"Refusal {i}.") for i in range(4)
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    import ray  # noqa: PLC0415 (heavy, as all imports in functions)
-
-    from synth.cluster import join_ray  # noqa: PLC0415
-
-    with pytest.MonkeyPatch.context() as patch:
-        # How often Ray Train looks at its workers: a report waits for the next look.
-        patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-        join_ray()
-        yield
-        ray.shutdown()
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_model(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.train.curated import pair_row, random_model, write_curated
+from tests.train.curated import pair_row, write_curated
 from tests.train.jobs import job
 
 pytestmark = pytest.mark.train
@@ -14,11 +14,6 @@ PAIRS = [
     pair_row("s1", "stair", "Cut away from you.", "Cut towards yourself, which is quicker."),
     pair_row("s2", "stair", "Yes", "No", chosen_ends=False, rejected_ends=False),
 ]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_model(tmp_path_factory.mktemp("base"))
 
 
 def trainer(base: str, folder: Path, **fields: Any) -> Any:

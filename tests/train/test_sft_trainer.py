@@ -6,18 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.train.curated import random_model, sft_row, write_curated
+from tests.train.curated import sft_row, write_curated
 from tests.train.jobs import job
 from train.encode import IGNORED, Example
 
 pytestmark = pytest.mark.train
 
 LENGTHS = (9, 31, 12, 30, 8, 29)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_model(tmp_path_factory.mktemp("base"))
 
 
 def examples() -> list[Example]:

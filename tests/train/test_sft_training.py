@@ -1,6 +1,5 @@
 """Training for real, on a random model of two layers with the embedded model's tokenizer."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from synth.config import SynthConfig
 from synth.errors import BadInput, RunFault
 from synth.stage import read_manifest
-from tests.train.curated import random_model, sft_row, write_curated
+from tests.train.curated import sft_row, write_curated
 from tests.train.killer import Killer
 from train.config import FinetuneConfig
 from train.students import finetune
@@ -19,7 +18,7 @@ pytestmark = [
     pytest.mark.ray,
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    # Ray Data sets its own deprecated settings when Ray Train loads it.
+    pytest.mark.usefixtures("ray_train"),
 ]
 
 NUM_ROWS, BATCH, EPOCHS = 12, 2, 4
@@ -27,25 +26,6 @@ STEPS = EPOCHS * NUM_ROWS // BATCH
 CONFIG = FinetuneConfig(
     epochs=EPOCHS, batch_size=BATCH, save_steps=1, max_failures=0, learning_rate=1e-3
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    import ray  # noqa: PLC0415 (heavy, as all imports in functions)
-
-    from synth.cluster import join_ray  # noqa: PLC0415
-
-    with pytest.MonkeyPatch.context() as patch:
-        # How often Ray Train looks at its workers: a report waits for the next look.
-        patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-        join_ray()
-        yield
-        ray.shutdown()
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_model(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture

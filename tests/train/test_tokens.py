@@ -9,15 +9,9 @@ import pytest
 
 from synth.errors import BadInput
 from synth.surgery.steps import STEP_TOKENS
-from tests.train.curated import random_model
 from tests.train.jobs import job
 
 pytestmark = pytest.mark.train
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_model(tmp_path_factory.mktemp("base"))
 
 
 def loaded(base: str, tokens: Sequence[str] = STEP_TOKENS, **fields: Any) -> Any:

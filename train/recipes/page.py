@@ -7,7 +7,7 @@ from typing import NamedTuple
 from train.evals.statistics.training_seeds import MIN_SEEDS
 from train.recipes.tables import answers_table, judges, made_table, title
 from train.report.cells import Json, Table, listed
-from train.report.templates import templates
+from train.report.templates import template
 
 TEMPLATE = "recipes.html"
 MEGABYTE = 1e6
@@ -56,16 +56,12 @@ class Section(NamedTuple):
 def render(found: Json) -> str:
     """Return the page."""
     sections = [_section(table) for table in found["tables"]]
-    return (
-        templates(Path(__file__).parent)
-        .get_template(TEMPLATE)
-        .render(
-            first_line=found["first_line"],
-            sections=sections,
-            missing=found["missing"],
-            columns=[Entry(*one) for one in COLUMNS.items()],
-            caveats=list(_caveats(found)),
-        )
+    return template(TEMPLATE, Path(__file__).parent).render(
+        first_line=found["first_line"],
+        sections=sections,
+        missing=found["missing"],
+        columns=[Entry(*one) for one in COLUMNS.items()],
+        caveats=list(_caveats(found)),
     )
 
 

@@ -47,7 +47,7 @@ from train.report.provenance import (
 )
 from train.report.read import RunFiles, read_run
 from train.report.tables import group_tables, trade_off_table
-from train.report.templates import templates
+from train.report.templates import template
 from train.report.usefulness import helpfulness_table, utility_table
 from train.report.verdict import verdict
 
@@ -96,18 +96,14 @@ def render(files: RunFiles, redact: bool) -> str:
         **_origins(files),
         "outcomes": outcomes(files, redact),
     }
-    return (
-        templates()
-        .get_template(REPORT_FILE)
-        .render(
-            title=str(files.config.get("run", files.run)),
-            redact=redact,
-            contents=[(id, name) for id, (name, part) in CONTENTS.items() if _has(page, part)],
-            is_proxy=headline_judge(files) == RULES,
-            keys=[(model, style_of(files, model)) for model in files.results],
-            config=yaml.safe_dump(dict(files.config), sort_keys=False, allow_unicode=True),
-            **page,
-        )
+    return template(REPORT_FILE).render(
+        title=str(files.config.get("run", files.run)),
+        redact=redact,
+        contents=[(id, name) for id, (name, part) in CONTENTS.items() if _has(page, part)],
+        is_proxy=headline_judge(files) == RULES,
+        keys=[(model, style_of(files, model)) for model in files.results],
+        config=yaml.safe_dump(dict(files.config), sort_keys=False, allow_unicode=True),
+        **page,
     )
 
 

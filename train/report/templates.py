@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from guidelines.plain import printable
@@ -12,10 +12,10 @@ from train.report.figures import marker
 _TORN = re.compile(r"(?<=\d) (?=%)|(?<=\bp) (?==|&lt;)|(?<==|;) (?=\d)|(?<=\d) (?=points)")
 
 
-def templates(*folders: Path) -> Environment:
-    """Return the templates of `folders`, and those here, which they may take parts from.
+def template(name: str, *folders: Path) -> Template:
+    """Return a template out of `folders` or from here, where it may take parts from in any case.
 
-    Every value they show is escaped: nothing in a run is trusted to be plain text.
+    Every value it shows is escaped: nothing in a run is trusted to be plain text.
     """
     environment = Environment(
         loader=FileSystemLoader([*folders, Path(__file__).parent]),
@@ -26,8 +26,7 @@ def templates(*folders: Path) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["fluent"] = fluent
-    environment.globals["marker"] = marker
-    return environment
+    return environment.get_template(name, globals={"marker": marker})
 
 
 def fluent(text: str) -> Markup:
