@@ -57,6 +57,18 @@ def write(folder: Path, text: str, name: str = "run.yaml") -> Path:
             "recipe srg needs the ability regex",
         ),
         (
+            "run: RUN\ntarget: {model: embedded, family: mine}\n",
+            "target.family",
+            "'mine'",
+            "or the marks of another: {think_open: <reason>",
+        ),
+        (
+            "run: RUN\noptions: {stair: {reward: nobodys}}\nrecipe: stair\n",
+            "options.stair.reward",
+            "'nobodys'",
+            "or a function, module:function",
+        ),
+        (
             "run: RUN\nteacher: {model: embedded, head: score}\n",
             "teacher",
             "'embedded'",
