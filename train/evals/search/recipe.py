@@ -1,71 +1,67 @@
-"""The steps of an evaluation under test-time search: one searched answer to one prompt.
+"""The step of an evaluation under test-time search: one searched answer to one prompt.
 
 A search draws its candidates by chance. So the answer that an evaluation asks for "without chance"
 is one searched answer, too: greedy candidates would all be the same.
 """
 
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from guidelines import GuidelineSet
 from synth.bestof.beam import BeamOptions, step_beam
 from synth.bestof.best_of_n import BestOfNOptions, prm_best_of_n
-from synth.chat import Score
+from synth.bestof.rating import Found
+from synth.chat import Ability, Score
 from synth.recipes import Models, Recipe, Step
+from synth.recipes.base import Options
 from synth.records import Item, Trace
 from train.evals.recipe import answer_trace
 from train.evals.suites.suites import RECIPE
 
 ROLES = ("student", "reward")
 
+SearchFunction = Callable[..., Awaitable[Found]]
 
-async def best_of_n_step(
-    item: Item, models: Models, guidelines: GuidelineSet | None, *, options: BestOfNOptions
+
+async def search_step(
+    item: Item,
+    models: Models,
+    guidelines: GuidelineSet | None,
+    *,
+    search: SearchFunction,
+    options: Options,
 ) -> list[Trace]:
-    """Return the best of n answers to one prompt, by the model `reward`."""
-    found = await prm_best_of_n(
-        item.seed.messages, models.student, _scorer(models), models.sampling, options
-    )
+    """Return the answer to one prompt that a search led by the model `reward` ends with."""
+    reward = cast(Score, models.reward)  # its head is a number's: both doors share an interface
+    found = await search(item.seed.messages, models.student, reward, models.sampling, options)
     return [answer_trace(found.reply, found.facts)]
-
-
-async def beam_step(
-    item: Item, models: Models, guidelines: GuidelineSet | None, *, options: BeamOptions
-) -> list[Trace]:
-    """Return the answer to one prompt that a beam ends with, led by the model `reward`."""
-    found = await step_beam(
-        item.seed.messages, models.student, _scorer(models), models.sampling, options
-    )
-    return [answer_trace(found.reply, found.facts)]
-
-
-def _scorer(models: Models) -> Score:
-    return cast(Score, models.reward)  # its head is a number's: both doors share an interface
 
 
 def best_of_n(options: BestOfNOptions) -> Recipe:
     """Return the recipe that answers by the best of n."""
-    return Recipe(
-        name=RECIPE,
-        version=1,
-        steps=(Step(partial(best_of_n_step, options=options), roles=ROLES),),
-        needs={"student": frozenset(), "reward": frozenset()},
-        guided=False,
-        options=options,
-        configure=best_of_n,
-    )
+    return _searching(prm_best_of_n, options, frozenset(), best_of_n)
 
 
 def beam(options: BeamOptions) -> Recipe:
     """Return the recipe that answers by a beam of steps."""
+    return _searching(step_beam, options, frozenset({"prefix", "keep_stop"}), beam)
+
+
+def _searching(
+    search: SearchFunction,
+    options: Options,
+    needs: frozenset[Ability],
+    configure: Callable[[Any], Recipe],
+) -> Recipe:
     return Recipe(
         name=RECIPE,
         version=1,
-        steps=(Step(partial(beam_step, options=options), roles=ROLES),),
-        needs={"student": frozenset({"prefix", "keep_stop"}), "reward": frozenset()},
+        steps=(Step(partial(search_step, search=search, options=options), roles=ROLES),),
+        needs={"student": needs, "reward": frozenset()},
         guided=False,
         options=options,
-        configure=beam,
+        configure=configure,
     )
 
 
