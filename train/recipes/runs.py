@@ -207,4 +207,4 @@ def _unequal(run: TableRun, rows: Sequence[Json]) -> Iterator[str]:
     if len({n for n in first if n is not None}) > 1:
         yield "The numbers of training rows differ: some were too long to train on."
     if any(row["pairs"] for row in rows):
-        yield "Only rows are made equal: pairs of later trainings are as many as were made."
+        yield "Pairs are not made equal: a training takes those there are, no more than rows."
