@@ -56,30 +56,6 @@ def write(folder: Path, text: str, name: str = "run.yaml") -> Path:
             "'m'",
             "recipe srg needs the ability regex",
         ),
-        (
-            "run: RUN\ntarget: {model: embedded, family: mine}\n",
-            "target.family",
-            "'mine'",
-            "or the marks of another: {think_open: <reason>",
-        ),
-        (
-            "run: RUN\noptions: {stair: {reward: nobodys}}\nrecipe: stair\n",
-            "options.stair.reward",
-            "'nobodys'",
-            "or a function, module:function",
-        ),
-        (
-            "run: RUN\nteacher: {model: embedded, head: score}\n",
-            "teacher",
-            "'embedded'",
-            "recipe srg needs the ability regex",
-        ),
-        (
-            "run: RUN\ntokens: 9\naccepted: {per_category: 2, budget: 9}\n",
-            "accepted",
-            "{'budget': 9, 'per_catego",
-            "leave out tokens",
-        ),
         ("run: RUN\nfinetune: {arms: [rt]}\n", "finetune.arms", "'rt'", "the run's recipes: srg"),
         (
             "run: RUN\nteacher: {model: scripted}\nfinetune: {}\n",
