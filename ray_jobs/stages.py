@@ -20,7 +20,7 @@ from synth.ledger import finished
 from synth.probe import check_deep
 from synth.records import Seed
 from synth.rounds import due_steps
-from synth.run import CONFIG_FILE, Run, find_recipes, load_run, read_config
+from synth.run import CONFIG_FILE, Run, load_run, read_config
 from synth.seeds import decontaminate, load_seeds, split_seeds
 from synth.stage import read_manifest
 from synth.status import shortfalls, too_many_failed
@@ -30,7 +30,7 @@ from train.evals import evaluate
 from train.evals.config import EvaluateConfig
 from train.evals.rewriting import check_attacks
 from train.evals.suites.suites import Suite, check_lineage, eval_items, load_suites
-from train.students import Finetuned, arms_to_train, finetune
+from train.students import Finetuned, arms_to_train, finetune, named_arms
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def students_of(config: RunConfig) -> dict[str, tuple[str, ...]]:
     """Return the students of each arm, by name; a run without fine-tuning has none."""
     if config.finetune is None:
         return {}
-    arms = config.finetune.arms or [recipe.name for recipe in find_recipes(config).values()]
+    arms = named_arms(config, config.finetune)
     return {arm: tuple(config.finetune.students(arm)) for arm in arms}
 
 

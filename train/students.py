@@ -78,6 +78,11 @@ def finetune(
     return Finetuned(manifests, tuple(waiting))
 
 
+def named_arms(config: SynthConfig, finetune: FinetuneConfig) -> tuple[str, ...]:
+    """Return the arms that the configuration names, or else those of all its recipes."""
+    return finetune.arms or tuple(recipe.name for recipe in find_recipes(config).values())
+
+
 def arms_to_train(config: SynthConfig, finetune: FinetuneConfig) -> tuple[str, ...]:
     """Return the arms that are to have a student.
 
@@ -88,7 +93,7 @@ def arms_to_train(config: SynthConfig, finetune: FinetuneConfig) -> tuple[str, .
         BadInput: A shard is not the file that curation wrote.
         FileNotFoundError: Curation has not finished, and who has rows is to be known.
     """
-    arms = finetune.arms or tuple(recipe.name for recipe in find_recipes(config).values())
+    arms = named_arms(config, finetune)
     if finetune.without_data == "refuse":
         return arms
     having = set(read_split(curated_folder(config), "train")["arm"].to_pylist())

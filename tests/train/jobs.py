@@ -4,9 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from train.config import FinetuneConfig, Kind
 from train.job import Job
 
+UNDER_RAY_TRAIN = [  # marks of modules that train for real; the fixture is in conftest.py
+    pytest.mark.train,
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("ray_train"),
+]
 OF_JOB = frozenset({"arm", "arms", "special_tokens", "training"})
 
 

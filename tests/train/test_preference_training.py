@@ -8,16 +8,10 @@ import pytest
 
 from synth.surgery.steps import STEP_TOKENS, write_steps
 from tests.train.curated import pair_row, sft_row, write_curated
-from tests.train.jobs import job
+from tests.train.jobs import UNDER_RAY_TRAIN, job
 from tests.train.killer import Killer
 
-pytestmark = [
-    pytest.mark.train,
-    pytest.mark.ray,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-    pytest.mark.usefixtures("ray_train"),
-]
+pytestmark = UNDER_RAY_TRAIN
 
 PAIRS = [
     pair_row(f"s{i}", "stair", f"Answer {i}, " * (1 + i % 3), f"Refusal {i}.") for i in range(4)

@@ -9,17 +9,12 @@ from synth.config import SynthConfig
 from synth.errors import BadInput, RunFault
 from synth.stage import read_manifest
 from tests.train.curated import sft_row, write_curated
+from tests.train.jobs import UNDER_RAY_TRAIN
 from tests.train.killer import Killer
 from train.config import FinetuneConfig
 from train.students import finetune
 
-pytestmark = [
-    pytest.mark.train,
-    pytest.mark.ray,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-    pytest.mark.usefixtures("ray_train"),
-]
+pytestmark = UNDER_RAY_TRAIN
 
 NUM_ROWS, BATCH, EPOCHS = 12, 2, 4
 STEPS = EPOCHS * NUM_ROWS // BATCH

@@ -14,7 +14,7 @@ from train.config import FinetuneConfig
 from train.students import arms_to_train, finetune
 from train.training import Training, make
 
-KEEP = FinetuneConfig(without_data="go_on")
+GO_ON = FinetuneConfig(without_data="go_on")
 
 
 @pytest.fixture
@@ -50,12 +50,12 @@ def test_an_arm_goes_on_when_the_steps_after_a_training_have_run(
     tmp_path: Path, made: list[str]
 ) -> None:
     config = make_config(tmp_path)
-    assert finetune(config, KEEP).waiting == ("iterated",)
+    assert finetune(config, GO_ON).waiting == ("iterated",)
     assert made == ["iterated-first"]
-    assert finetune(config, KEEP, due={"iterated": 2}).waiting == ()
+    assert finetune(config, GO_ON, due={"iterated": 2}).waiting == ()
     assert made == ["iterated-first"]
-    assert finetune(config, KEEP).waiting == ("iterated",)
-    found = finetune(config, KEEP)
+    assert finetune(config, GO_ON).waiting == ("iterated",)
+    found = finetune(config, GO_ON)
     assert found.waiting == ()
     assert made == ["iterated-first", "iterated"]  # there is no pair for the grader
     assert set(found.manifests) == set(made)
@@ -65,12 +65,12 @@ def test_models_that_follow_from_one_that_is_trained_anew_are_finished_no_more(
     tmp_path: Path, made: list[str]
 ) -> None:
     for _ in range(2):
-        finetune(make_config(tmp_path), KEEP)
+        finetune(make_config(tmp_path), GO_ON)
     config = make_config(tmp_path, answer="Knead it well.")
-    assert finetune(config, KEEP).waiting == ("iterated",)
+    assert finetune(config, GO_ON).waiting == ("iterated",)
     assert made[2:] == ["iterated-first"]
     assert not is_trained(config, "iterated")
-    finetune(config, KEEP)
+    finetune(config, GO_ON)
     assert made[2:] == ["iterated-first", "iterated"]
 
 
@@ -79,8 +79,8 @@ def test_further_seeds_are_of_the_last_student_and_hold_no_step_up(
 ) -> None:
     config = make_config(tmp_path)
     for _ in range(2):
-        finetune(config, KEEP)
-    more = KEEP.model_copy(update={"more_seeds": (1,)})
+        finetune(config, GO_ON)
+    more = GO_ON.model_copy(update={"more_seeds": (1,)})
     assert finetune(config, more).waiting == ()
     assert made == ["iterated-first", "iterated", "iterated-seed1"]
 
@@ -91,7 +91,7 @@ def test_an_arm_without_a_row_has_no_student_where_the_others_go_on(
     config = make_config(tmp_path).model_copy(
         update={"recipe": ("srg", "tests.synth.iterated.ITERATED")}
     )
-    in_rows = KEEP.model_copy(update={"match": "rows"})
+    in_rows = GO_ON.model_copy(update={"match": "rows"})
     for _ in range(3):
         found = finetune(config, in_rows)
     assert (found.waiting, made) == ((), ["iterated-first", "iterated"])
@@ -103,14 +103,14 @@ def test_where_no_arm_has_a_row_there_is_nothing_to_go_on_with(tmp_path: Path) -
     config = make_config(tmp_path)
     write_curated(tmp_path / "run", [])
     with pytest.raises(BadInput, match="no training row for arm iterated"):
-        finetune(config, KEEP)
+        finetune(config, GO_ON)
 
 
 def test_no_pair_is_refused_by_the_name_of_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[str]
 ) -> None:
     config = make_config(tmp_path)
-    finetune(config, KEEP)
+    finetune(config, GO_ON)
     write_curated(tmp_path / "run", [sft_row("s1", "iterated", "How?", "Knead it.")])
     monkeypatch.setattr(students, "make", make)
     with pytest.raises(BadInput, match="arm iterated has no pair") as refused:

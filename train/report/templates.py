@@ -13,7 +13,7 @@ _TORN = re.compile(r"(?<=\d) (?=%)|(?<=\bp) (?==|&lt;)|(?<==|;) (?=\d)|(?<=\d) (
 
 
 def template(name: str, *folders: Path) -> Template:
-    """Return a template out of `folders` or from here, where it may take parts from in any case.
+    """Return a template out of `folders` or this one, whose parts it may use either way.
 
     Every value it shows is escaped: nothing in a run is trusted to be plain text.
     """
