@@ -5,9 +5,10 @@ from collections.abc import Collection, Sequence
 from ray_jobs.config import RunConfig
 from synth.check import check_model, check_resources, check_static
 from synth.errors import BadInput
+from synth.job_env import came_with_its_folder, check_seen_by_all
 from synth.models import SCRIPTED
 from synth.recipes import RECIPES
-from synth.run import came_with_its_folder, check_seen_by_all, find_recipes
+from synth.run import find_recipes
 from synth.storage import is_remote
 from synth.students import student_name, trainings
 from train.config import Kind

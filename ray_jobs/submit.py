@@ -28,7 +28,7 @@ from ray_jobs.logs import logging_to
 from synth.check import check_secrets, secret_names
 from synth.configfile import load_config
 from synth.errors import BadInput, RunFault
-from synth.run import check_seen_by_all
+from synth.job_env import check_seen_by_all
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient

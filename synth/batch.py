@@ -14,12 +14,11 @@ import pyarrow.parquet as pq
 
 from guidelines import GuidelineSet
 from synth import storage
-from synth.chat import Sampling
 from synth.config import ModelConfig, SynthConfig
 from synth.interrupts import run_to_end
 from synth.ledger import again, owed, read_traces
 from synth.plan import Lease, num_rounds, planned_tries, publish_round, round_path
-from synth.records import Item, Outcome
+from synth.records import Item, Outcome, Sampling
 from synth.runner import Work
 from synth.synthesize import Options, num_workers, open_chats, work_through
 

@@ -11,29 +11,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from synth import embedded, storage
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.config import ModelConfig, SynthConfig
 from synth.curate import load_policy
 from synth.errors import BadInput
 from synth.families import family_of
 from synth.guideline_files import load_set
+from synth.job_env import in_ray_job
 from synth.models import EMBEDDED, SCRIPTED, identify
 from synth.pools.layout import abilities
+from synth.prove import check_abilities
 from synth.recipes import RECIPES, locate_recipe
 from synth.roles import needed_roles
-from synth.run import (
-    CONFIG_FILE,
-    Fingerprint,
-    Run,
-    drifted,
-    find_recipes,
-    fingerprint,
-    in_ray_job,
-    read_config,
-)
+from synth.run import CONFIG_FILE, Fingerprint, Run, drifted, find_recipes, fingerprint, read_config
 from synth.seeds import check_seeds
 from synth.storage.paths import SCHEME
-from synth.synthesize import check_abilities
 
 ROLES = ("teacher", "judge", "guard", "target")
 

@@ -14,7 +14,7 @@ import ray
 
 from synth import storage
 from synth.config import StorageConfig
-from synth.run import in_ray_job
+from synth.job_env import in_ray_job
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from synth.chat import Ability, Head
+from synth.records import Ability, Head
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]

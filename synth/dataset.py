@@ -15,8 +15,7 @@ from synth.curate.rules import Drop
 from synth.interrupts import run_to_end
 from synth.ledger import read_traces
 from synth.measures.store import Map
-from synth.records import Seed
-from synth.rounds import Cell
+from synth.records import Cell, Seed
 from synth.run import Run, load_run, read_config
 from synth.stage import Manifest
 from synth.students import current_rows, has_students, model_ids

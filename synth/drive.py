@@ -13,13 +13,20 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from synth.plan import Lease
-from synth.runner import LeaseEnd
 from synth.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
 SLOW_ROW_S = 120.0  # a row older than this is named in the log, one a worker and as often
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseEnd:
+    """How a lease ended in a worker: published, or held back for its suspects."""
+
+    name: str
+    suspects: tuple[str, ...] = ()
 
 
 class WorkerDoor(Protocol):

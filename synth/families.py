@@ -15,6 +15,11 @@ from synth.errors import BadInput
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 
+# STAIR's step marks (arXiv 2502.02384, its structured CoT format; `synth.surgery.steps`).
+STEP_OPEN, STEP_CLOSE = "<|Reasoning_step|>", "<|/Reasoning_step|>"  # code
+OUTPUT_OPEN, OUTPUT_CLOSE = "<|Output|>", "<|/Output|>"  # code
+STEP_TOKENS = (STEP_OPEN, STEP_CLOSE, OUTPUT_OPEN, OUTPUT_CLOSE)  # code
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:

@@ -5,8 +5,8 @@ import math
 import time
 from dataclasses import dataclass, field
 
-from synth.chat import Reply
 from synth.errors import EngineDied, GuideweaveError, Poison
+from synth.records import Reply
 from synth.usage import Usage
 
 SUSPECT_DEATHS = 2  # engine deaths in flight that make a row a suspect

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from synth.admission import Gate
-from synth.chat import Ability, Chat, Message, Reply, Sampling
+from synth.chat import Chat
 from synth.errors import (
     CapacityFault,
     EngineDied,
@@ -19,6 +19,7 @@ from synth.errors import (
     RowFault,
 )
 from synth.meter import Meter, loop_time
+from synth.records import Ability, Message, Reply, Sampling
 
 PROBE_S = 10.0  # ours: what a pool may take for one token, to show that it is there at all
 OWN_FAULTS = 3  # of one call, and as long as `pool_deadline_s`, while others are answered

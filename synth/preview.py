@@ -21,12 +21,13 @@ from synth.interrupts import run_to_end
 from synth.ledger import planned, read_traces
 from synth.measures import ensure_measures, read_measures
 from synth.plan import Lease, num_rounds, publish_round
+from synth.prove import check_abilities
 from synth.recipes import Recipe
 from synth.records import LABELS, Item, Seed
 from synth.rounds import due_items, makes_items
 from synth.run import Run
 from synth.session import next_session
-from synth.synthesize import Options, check_abilities, make_work, open_chats, work_through
+from synth.synthesize import Options, make_work, open_chats, work_through
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from synth import storage
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.check import models_of
 from synth.config import EndpointConfig, ModelConfig, SeedsConfig, SynthConfig
 from synth.errors import BadInput, PoolDown

@@ -13,7 +13,7 @@ import psutil
 from synth import storage
 from synth.drive import Progress
 from synth.errors import BadInput
-from synth.rounds import Cell
+from synth.records import Cell
 from synth.stage import dump
 
 FRESH_S = 30.0

@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from synth.admission import Gate
-from synth.chat import Ability, Chat, Message, Reply, Sampling
-from synth.chat.connect import ChatSpec, connect
+from synth.chat import Chat, ChatSpec
+from synth.chat.connect import connect
 from synth.config import EndpointConfig
 from synth.errors import BadInput, Refused, RowFault
 from synth.meter import Meter
 from synth.metering import MeteredChat, PoolHealth
+from synth.records import Ability, Message, Reply, Sampling
+from synth.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -148,3 +150,17 @@ async def _prove_ability(role: str, chat: Chat, ability: Ability) -> None:
 def _all_text(reply: Reply) -> str:
     """Return a reply's text; a family's thought, too, is text that the ability bears on."""
     return reply.reasoning + reply.text
+
+
+def check_abilities(run: Run, chats: Mapping[str, ChatSpec]) -> None:
+    """Check that every role's chat can do what the recipes ask of it.
+
+    Raises:
+        BadInput: It can not; the role and the ability are named.
+    """
+    for recipe in run.recipes.values():
+        for role, needs in recipe.needs.items():
+            if role in chats and (missing := sorted(needs - chats[role].can)):
+                rule = f"recipe {recipe.name} needs the ability {', '.join(missing)}"
+                value = chats[role].model_id
+                raise BadInput(file="config", field=role, value=value, rule=rule)

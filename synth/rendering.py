@@ -9,10 +9,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from synth.chat import Message
 from synth.errors import Invalid
-from synth.families import THINK_CLOSE, THINK_OPEN
-from synth.surgery.steps import STEP_TOKENS
+from synth.families import STEP_TOKENS, THINK_CLOSE, THINK_OPEN
+from synth.records import Message
 
 ROLES = frozenset(("system", "user", "assistant", "tool"))
 

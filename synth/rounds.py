@@ -30,7 +30,7 @@ from synth.plan import (
     publish_round,
 )
 from synth.recipes.base import Before, ItemsFunction, Recipe, Row, Step, Train
-from synth.records import STUDENT, Item, Seed
+from synth.records import STUDENT, Cell, Item, Seed
 from synth.run import Run
 from synth.students import current_rows, model_ids
 
@@ -39,7 +39,6 @@ FIRST_ACCEPTANCE = 0.5  # assumed before anything has been seen
 LEAST_ACCEPTANCE = 0.02  # so that an unlucky first round does not plan the whole budget
 BATCH_ROWS = 4096  # items looked up in the plan at once
 
-Cell = tuple[str, str, str]  # recipe, label, category
 Accepted = Callable[[Run], Counter[Cell]]
 
 

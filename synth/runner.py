@@ -17,16 +17,17 @@ import pyarrow as pa
 from guidelines import GuidelineSet
 from synth import storage
 from synth.admission import Gate
-from synth.chat import Sampling
-from synth.chat.connect import ChatSpec, connect
+from synth.chat import ChatSpec
+from synth.chat.connect import connect
 from synth.config import StorageConfig
+from synth.drive import LeaseEnd
 from synth.errors import BadInput, Invalid, RowFault, RunFault, Unparsed
 from synth.ledger import lease_path, publish_lease
 from synth.meter import Meter, Suspect
 from synth.metering import MeteredChat, MeteredModels, PoolHealth
 from synth.plan import Lease, read_items
 from synth.recipes import Step, find_recipe
-from synth.records import TRACES, Item, Outcome
+from synth.records import TRACES, Item, Outcome, Sampling
 from synth.rows import Provenance, Row, count, lost_row, trace_rows
 from synth.snapshot import Snapshot, take_snapshot
 
@@ -66,14 +67,6 @@ class Work:
     pool_deadline_s: float = 600
     num_workers: int = 1
     storage: StorageConfig = field(default_factory=StorageConfig)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseEnd:
-    """How a lease ended in a worker: published, or held back for its suspects."""
-
-    name: str
-    suspects: tuple[str, ...] = ()
 
 
 class Runner:

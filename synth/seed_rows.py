@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TypeGuard
 
-from synth.chat import Message
 from synth.config import SeedsConfig
 from synth.digest import digest
 from synth.errors import BadInput
-from synth.records import LABELS, Seed
+from synth.records import LABELS, Message, Seed
 from synth.seed_files import Row
 from synth.seed_rules import MAX_LINE_BYTES
 

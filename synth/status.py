@@ -11,8 +11,8 @@ from synth.errors import BadInput
 from synth.ledger import LeaseCounts, finished, owed, read_counts, read_traces
 from synth.plan import Lease, num_rounds, read_leases
 from synth.progress import read_accepted, read_progress
-from synth.records import Outcome
-from synth.rounds import Cell, from_seeds
+from synth.records import Cell, Outcome
+from synth.rounds import from_seeds
 from synth.run import CONFIG_FILE, Run, read_config, workspace_of
 from synth.stage import Manifest, read_manifest
 from synth.usage import Cost, cost, read_usage

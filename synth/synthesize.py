@@ -9,13 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from synth import storage
-from synth.chat import Sampling
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.config import ModelConfig, SynthConfig
 from synth.digest import digest
 from synth.drive import Drive, Refill, WorkerDoor, nothing_more
 from synth.dues import owed_by
-from synth.errors import BadInput
+from synth.job_env import in_ray_job
 from synth.ledger import finished, owed, tally
 from synth.plan import Lease
 from synth.pools.layout import chat_specs, plan_pools
@@ -26,9 +25,10 @@ from synth.progress import (
     note_seconds,
     refuse_second_driver,
 )
-from synth.prove import prove_endpoints
-from synth.rounds import Accepted, Cell, plan_due
-from synth.run import Run, fingerprint, in_ray_job, open_run, run_digest
+from synth.prove import check_abilities, prove_endpoints
+from synth.records import Cell, Sampling
+from synth.rounds import Accepted, plan_due
+from synth.run import Run, fingerprint, open_run, run_digest
 from synth.runner import Runner, Work
 from synth.session import Session, next_session
 
@@ -126,20 +126,6 @@ def num_workers(config: SynthConfig, chats: Mapping[str, ChatSpec]) -> int:
     if config.limits.workers is None:
         return math.ceil(max(spec.max_calls for spec in chats.values()) / CALLS_PER_WORKER)
     return max(1, config.limits.workers)
-
-
-def check_abilities(run: Run, chats: Mapping[str, ChatSpec]) -> None:
-    """Check that every role's chat can do what the recipes ask of it.
-
-    Raises:
-        BadInput: It can not; the role and the ability are named.
-    """
-    for recipe in run.recipes.values():
-        for role, needs in recipe.needs.items():
-            if role in chats and (missing := sorted(needs - chats[role].can)):
-                rule = f"recipe {recipe.name} needs the ability {', '.join(missing)}"
-                value = chats[role].model_id
-                raise BadInput(file="config", field=role, value=value, rule=rule)
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from synth.chat import Reply
+from synth.records import Reply
 
 _PER = 1_000_000  # tokens that a price is given for
 

@@ -12,11 +12,12 @@ from ray.exceptions import RayActorError
 from synth import storage
 from synth.cluster import CALL_PATH
 from synth.config import Labels
+from synth.drive import LeaseEnd
 from synth.errors import RunFault
 from synth.metrics import WorkerMetrics
 from synth.plan import Lease
 from synth.room import Demand, unless_hopeless
-from synth.runner import LeaseEnd, Runner, Work
+from synth.runner import Runner, Work
 from synth.snapshot import Snapshot
 
 log = logging.getLogger(__name__)

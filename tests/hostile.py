@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from guidelines import GuidelineSet
-from synth.chat import Message, Sampling
 from synth.recipes.base import Models, Recipe, Step
-from synth.records import Item, Trace
+from synth.records import Item, Message, Sampling, Trace
 
 TERMINAL = "\x1b]0;owned\x07\x1b[2J\x1b[31m\x9b1mred\r"
 TURNED = "\u202etxt.exe\u2066\u200b"

@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from ray_jobs.exits import exit_code
-from synth.chat import Message, Sampling
 from synth.digest import digest
 from synth.ledger import read_traces
+from synth.records import Message, Sampling
 from synth.status import read_status
 from tests.commands import Cli
 

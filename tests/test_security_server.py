@@ -7,11 +7,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from synth.chat import Message, Sampling
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.chat.endpoint import EndpointChat
 from synth.config import EndpointConfig
 from synth.errors import PoolFault, Refused
+from synth.records import Message, Sampling
 
 KEY = "sk-planted-key"
 KEYS = web.AppKey("KEYS", list[str | None])

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from synth.chat import Message
 from synth.errors import Invalid
 from synth.families import Family
+from synth.records import Message
 from synth.rendering import encode_chat
 
 IGNORED = -100  # the label of a token outside the loss, torch's own convention

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from synth.bestof.rating import STEP_ENDS, Aggregate, Found, aggregate_scores, begun, whole_text
-from synth.chat import Chat, Message, Reply, Sampling, Score
+from synth.chat import Chat, Score
 from synth.config import Positive
 from synth.recipes.base import Options
+from synth.records import Message, Reply, Sampling
 from synth.surgery.steps import STEP_CLOSE
 from synth.together import together
 

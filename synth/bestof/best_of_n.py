@@ -6,8 +6,9 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from synth.bestof.rating import Aggregate, Found, rate, whole_text
-from synth.chat import Chat, Message, Reply, Sampling, Score
+from synth.chat import Chat, Score
 from synth.recipes.base import Options
+from synth.records import Message, Reply, Sampling
 from synth.together import together
 
 

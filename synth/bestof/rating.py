@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
-from synth.chat import Message, Reply, Score
+from synth.chat import Score
+from synth.records import Message, Reply
 from synth.surgery.completion import completion_text
 from synth.surgery.steps import OUTPUT_CLOSE, STEP_CLOSE
 from synth.together import together

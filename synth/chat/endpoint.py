@@ -15,13 +15,13 @@ import aiohttp
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from synth.chat import Message, Reply, Sampling
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.chat.obeyed import disobeyed
 from synth.chat.refusals import MAX_DETAIL_CHARS, fault_of
 from synth.chat.wire import Choice, Completion, Tokens, is_constrained, request_body
 from synth.errors import BadInput, PoolFault, Refused, RowFault
 from synth.families import family_of, split_reasoning, thought_is_open
+from synth.records import Message, Reply, Sampling
 
 _CONNECT_S = 30.0
 _MAX_ANSWER_BYTES = 64 << 20

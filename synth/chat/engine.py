@@ -11,9 +11,9 @@ from ray import serve
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
-from synth.chat import Message, Reply, Sampling
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.errors import BadInput, EngineDied, GuideweaveError, PoolFault
+from synth.records import Message, Reply, Sampling
 
 _WAY_S = 30.0  # beyond the call's own deadline, which the replica keeps
 

@@ -11,7 +11,7 @@ from jsonschema import ValidationError
 from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 
-from synth.chat import Reply, Sampling
+from synth.records import Reply, Sampling
 
 
 def disobeyed(reply: Reply, sampling: Sampling) -> str | None:

@@ -11,12 +11,12 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 
-from synth.chat import ABILITIES, Ability, Message, Reply, Sampling
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.chat.matching import matching_json, matching_text, sentence
 from synth.config import ModelConfig
 from synth.digest import digest
 from synth.errors import BadInput
+from synth.records import ABILITIES, Ability, Message, Reply, Sampling
 
 PLAUSIBLE = "synth.chat.scripted:plausible"
 PLAUSIBLE_SCORE = "synth.chat.scripted:plausible_score"

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from synth.chat import Ability, Message, Sampling
 from synth.errors import Invalid
+from synth.records import Ability, Message, Sampling
 
 
 class _Top(BaseModel):

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth import ledger
-from synth.chat import Message
 from synth.curate.arms import Arm
 from synth.curate.policy import Policy
 from synth.curate.rules import Drop, Dropped
@@ -23,7 +22,7 @@ from synth.curate.shards import MESSAGES, Shard, Split, split_of, write_shard
 from synth.neardup import contaminated
 from synth.pairs.base import Pair
 from synth.recipes.base import Row, Train
-from synth.records import TRACES, Outcome
+from synth.records import TRACES, Message, Outcome
 
 PREFERENCE = pa.schema(
     [

@@ -16,7 +16,6 @@ from typing import Any, Literal, TypedDict
 import pyarrow as pa
 
 from synth import ledger, storage
-from synth.chat import Message
 from synth.curate.completion import completion_of, reads_payload
 from synth.curate.policy import Policy
 from synth.curate.spill import Spill
@@ -24,7 +23,7 @@ from synth.digest import ID_HEX, digest
 from synth.known import Known
 from synth.measures.store import to_parquet
 from synth.recipes.base import Recipe
-from synth.records import unpack_context
+from synth.records import Message, unpack_context
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 

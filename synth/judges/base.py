@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from synth.chat import Message
+from synth.records import Message
 
 UNDETERMINED = "undetermined"
 

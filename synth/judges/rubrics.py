@@ -6,7 +6,6 @@ is of the answer: a hedge, a second object or a word of doubt after it leaves no
 
 from collections.abc import Collection
 
-from synth.chat import Message
 from synth.judges.base import (
     PREFERENCE,
     REFUSAL,
@@ -20,6 +19,7 @@ from synth.judges.base import (
 from synth.judges.delimit import delimit
 from synth.judges.reading import Doubt, object_of, reads_answer, whole_number
 from synth.prompts import load_text, render
+from synth.records import Message
 
 UNSAFE_SCORE = 0.5  # ours: the score's middle; the score itself is what StrongREJECT reports
 _MAX_TOKENS = 2_048  # a judge may reason first

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from synth.chat import Message
 from synth.digest import digest
+from synth.records import Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

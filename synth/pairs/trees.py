@@ -15,9 +15,8 @@ from itertools import permutations
 from random import Random
 from typing import Any, Literal
 
-from synth.chat import Message
 from synth.pairs.base import Pair
-from synth.records import seed_of
+from synth.records import Message, seed_of
 from synth.trees.tree import Tree, path_text, unpack
 
 MAX_REPETITION = 4  # code: how often a turn of the rarer kind may stand in pairs

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synth.chat import ABILITIES, Ability
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.chat.scripted import script_of
 from synth.config import Limits, ModelConfig
 from synth.digest import digest
 from synth.errors import BadInput
 from synth.models import SCRIPTED, identify
+from synth.records import ABILITIES, Ability
 
 MAX_SHARED_MEMORY = 0.95  # of one GPU, summed over the engines that may meet on it
 CALLS_PER_SLOT = 1.25  # calls in flight a sequence slot: a short queue hides the way back

@@ -21,7 +21,7 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import ApplicationStatus, LoggingConfig
 
 from synth import storage
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.cluster import CALL_PATH
 from synth.config import Limits, ModelConfig
 from synth.errors import RunFault

@@ -12,46 +12,18 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 from synth import storage
-from synth.chat import Message, Reply, Sampling
 from synth.config import ModelConfig, StorageConfig
 from synth.errors import Overdue
 from synth.metrics import ReplicaMetrics
+from synth.pools.engine import Engine, EngineLost
 from synth.pools.layout import run_and_role
 from synth.pools.owner import leave_without_owner
+from synth.records import Message, Reply, Sampling
 
 _WATCH_PERIOD_S = 1.0
 log = logging.getLogger(__name__)
-
-
-class Engine(Protocol):
-    """What a replica hosts."""
-
-    def progress(self) -> float:
-        """Return when the engine last did anything (`time.monotonic`)."""
-        ...
-
-    def prefix_cache(self) -> tuple[int, int]:
-        """Return the prompt tokens looked up in the engine's prefix cache, and those found."""
-        ...
-
-    def dead(self) -> bool:
-        """Say whether the engine can never answer again."""
-        ...
-
-    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
-        """Complete `messages`, or score them; cancelling gives the engine's slot back."""
-        ...
-
-    def close(self) -> None:
-        """End the engine in good order."""
-        ...
-
-    def kill(self) -> None:
-        """End the engine's processes at once."""
-        ...
 
 
 class Replica:
@@ -133,10 +105,6 @@ class Replica:
             self._engine.kill()
         finally:
             os._exit(1)
-
-
-class EngineLost(Exception):
-    """The engine is dead: raised by an engine, never seen outside its replica."""
 
 
 def open_engine(model: ModelConfig, max_num_seqs: int, seed: int) -> Engine:

@@ -9,10 +9,10 @@ import os
 import time
 from collections.abc import Sequence
 
-from synth.chat import Message, Reply, Sampling
 from synth.chat.scripted import ScriptedChat, load_script, script_of
 from synth.config import ModelConfig
 from synth.errors import BadInput
+from synth.records import Message, Reply, Sampling
 
 _KNOWN = frozenset(("script", "latency_s", "poison", "max_num_seqs"))
 

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 import psutil
 
 from synth import storage
-from synth.chat import Head, Message, Reply, Sampling
 from synth.config import ModelConfig
 from synth.embedded import embedded_model_folder
 from synth.errors import Invalid, PoolFault, RowFault
 from synth.families import family_of, split_reasoning, thought_is_open
 from synth.models import EMBEDDED
-from synth.pools.replica import EngineLost
+from synth.pools.engine import EngineLost
+from synth.records import Head, Message, Reply, Sampling
 from synth.rendering import encode_chat, generation_prompt
 
 # vLLM reads these when it is imported. Quiet, no reports to its makers, and on CPU a cache

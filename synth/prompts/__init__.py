@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from synth.chat import Message
+from synth.records import Message
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from synth.chat import Chat, Sampling
+from synth.chat import Chat
 from synth.judges.base import Exchange, Judge, RuleJudge, Verdict, undetermined
+from synth.records import Sampling
 
 
 async def ask_judge(judge: Judge, exchange: Exchange, chat: Chat | None) -> Verdict:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 from guidelines import GuidelineSet
-from synth.chat import Ability, Chat, Reply, Sampling
+from synth.chat import Chat
 from synth.config import Strict
 from synth.errors import Unparsed
 from synth.pairs.base import Pair
-from synth.records import Item, Outcome, Seed, Trace, seed_of
+from synth.records import Ability, Item, Outcome, Reply, Sampling, Seed, Trace, seed_of
 
 Format = Literal["think", "answer", "steps"]
 Row = Mapping[str, Any]

@@ -24,7 +24,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from guidelines import GuidelineSet
-from synth.chat import Ability, Message, Reply
 from synth.families import THINK_CLOSE, THINK_OPEN
 from synth.prompts import load_turns
 from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until, later_item
@@ -36,7 +35,7 @@ from synth.recipes.thinking import (
     thinking_pattern,
     thought_pattern,
 )
-from synth.records import Item, Seed, Trace
+from synth.records import Ability, Item, Message, Reply, Seed, Trace
 from synth.surgery.sections import first_sentence, join_sections
 
 REASON_CHARS = (30, 200)  # ours: after the verdict in the assessment's sentence

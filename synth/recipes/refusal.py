@@ -5,11 +5,10 @@ answers for the rest, all written by the teacher and never a constant.
 """
 
 from guidelines import GuidelineSet
-from synth.chat import Reply
 from synth.prompts import load_turns
 from synth.recipes.base import Models, Recipe, Step, ask_until
 from synth.recipes.srg import one_turn
-from synth.records import Item, Trace
+from synth.records import Item, Reply, Trace
 
 VERSION = 2
 

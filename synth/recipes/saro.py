@@ -22,7 +22,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from guidelines import GuidelineSet
-from synth.chat import Ability, Chat
+from synth.chat import Chat
 from synth.config import Positive
 from synth.judges import JUDGES
 from synth.judges.base import REFUSAL, SAFETY, UNDETERMINED, Exchange, ModelJudge
@@ -51,7 +51,7 @@ from synth.recipes.saro_texts import (
     reflection_messages,
     reflection_pattern,
 )
-from synth.records import Item, Outcome, Trace
+from synth.records import Ability, Item, Outcome, Trace
 from synth.surgery.chains import keep_steps, positions, split_steps
 from synth.surgery.completion import is_whole, take_apart
 

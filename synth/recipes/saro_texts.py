@@ -1,10 +1,9 @@
 """SaRO's texts: what the generator is shown, the form of its replies, and what is read in them."""
 
 from guidelines import GuidelineSet
-from synth.chat import Message, Reply
 from synth.prompts import load_text, load_turns, render
 from synth.recipes.srg import CLOSING, DECISIONS, listed, one_turn, pieces, read_headed
-from synth.records import Item, Seed, Trace
+from synth.records import Item, Message, Reply, Seed, Trace
 from synth.surgery.chains import graft
 
 REASONED = ("Request", "Points", "Intent", "Decision", "Answer")  # ours

@@ -8,14 +8,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from synth.chat import Chat, Message, Reply, Sampling
+from synth.chat import Chat
 from synth.errors import Unparsed
 from synth.judges.delimit import delimit
 from synth.prompts import load_text, load_turns, render
 from synth.recipes.base import Models, ask_until
 from synth.recipes.sgasa_options import SgasaOptions
 from synth.recipes.srg import CHARS_PER_TOKEN, MIN_CHARS, read_sections, section_pattern, times
-from synth.records import Outcome, Seed, Trace
+from synth.records import Message, Outcome, Reply, Sampling, Seed, Trace
 from synth.surgery.completion import is_whole, take_apart
 
 PARTS = ("Telling them apart", "Declining", "Helping")  # ours: of a guideline

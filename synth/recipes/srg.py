@@ -11,12 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from guidelines import Exemplar, GuidelineSet
-from synth.chat import Message, Reply
 from synth.errors import BadInput
 from synth.judges.delimit import delimit
 from synth.prompts import load_text, render
 from synth.recipes.base import Models, Recipe, Step, ask_until
-from synth.records import Item, Seed, Trace
+from synth.records import Item, Message, Reply, Seed, Trace
 from synth.surgery.sections import split_headed
 
 VERSION = 2

@@ -27,24 +27,15 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from guidelines import GuidelineSet
-from synth.chat import Message, Reply, Sampling
 from synth.errors import Unparsed
+from synth.families import OUTPUT_OPEN, STEP_OPEN, STEP_TOKENS
 from synth.pairs.base import Pair
 from synth.pairs.trees import Thresholds, by_prefix_value, by_step_value, by_trajectory
 from synth.prompts import load_text, load_turns
 from synth.recipes.base import SFT, Before, Models, Options, Recipe, Row, Step, Train, ask_until
 from synth.recipes.srg import CLOSING, DECLINING, one_turn, times
-from synth.records import Item, Trace
-from synth.surgery.steps import (
-    OUTPUT_CLOSE,
-    OUTPUT_OPEN,
-    STEP_CLOSE,
-    STEP_OPEN,
-    STEP_TOKENS,
-    final_answer,
-    parse_steps,
-    reasoning_text,
-)
+from synth.records import Item, Message, Reply, Sampling, Trace
+from synth.surgery.steps import OUTPUT_CLOSE, STEP_CLOSE, final_answer, parse_steps, reasoning_text
 from synth.trees.policy import Drawing, rater, writer
 from synth.trees.reward import RATING_TEMPERATURE, RATING_TOP_P, Rate, find_reward
 from synth.trees.search import Rules, grow

@@ -24,7 +24,6 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from guidelines import Guideline, GuidelineSet
-from synth.chat import Message, Reply, Sampling
 from synth.config import Positive
 from synth.errors import Invalid
 from synth.judges.delimit import delimit
@@ -33,7 +32,7 @@ from synth.judges.reading import Doubt
 from synth.prompts import load_text, render
 from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until, later_item
 from synth.recipes.srg import guided_turns, listed, one_turn, read_sections, section_pattern
-from synth.records import Item, Trace
+from synth.records import Item, Message, Reply, Sampling, Trace
 
 CRITERIA = ("safety", "relevance", "accuracy")  # paper
 BEST_GRADE = 10  # paper

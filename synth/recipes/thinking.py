@@ -6,8 +6,8 @@ request, and held to two headed parts.
 
 from dataclasses import dataclass
 
-from synth.chat import Reply
 from synth.recipes.srg import declining_pattern, times
+from synth.records import Reply
 from synth.surgery.sections import split_headed
 
 HEADINGS = ("Thought", "Answer")  # ours

@@ -1,7 +1,7 @@
 """A completion as a student writes it: made of a trace's two parts, and taken apart into them."""
 
-from synth.chat import Reply
 from synth.families import FAMILIES, THINK_CLOSE, THINK_OPEN, Split, split_reasoning
+from synth.records import Reply
 
 
 def completion_text(format: str, reasoning: str, answer: str) -> str:

@@ -9,9 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-STEP_OPEN, STEP_CLOSE = "<|Reasoning_step|>", "<|/Reasoning_step|>"  # code
-OUTPUT_OPEN, OUTPUT_CLOSE = "<|Output|>", "<|/Output|>"  # code
-STEP_TOKENS = (STEP_OPEN, STEP_CLOSE, OUTPUT_OPEN, OUTPUT_CLOSE)  # code
+from synth.families import OUTPUT_CLOSE, OUTPUT_OPEN, STEP_CLOSE, STEP_OPEN, STEP_TOKENS
 
 _MARKS = re.compile("|".join(map(re.escape, STEP_TOKENS)))
 _LETTERS = dict(zip(STEP_TOKENS, "SsOo", strict=True))  # ours: one letter a mark, for `_ORDER`

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from synth.chat import Chat, Message, Sampling
+from synth.chat import Chat
 from synth.errors import Invalid
-from synth.records import Seed
+from synth.records import Message, Sampling, Seed
 from synth.surgery.steps import OUTPUT_CLOSE, STEP_CLOSE, is_terminal
 from synth.trees.reward import Finished, Rate, evaluation
 from synth.trees.search import Sample, Sampled, Score

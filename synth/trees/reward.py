@@ -16,11 +16,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from synth.chat import Chat, Message, Sampling
+from synth.chat import Chat
 from synth.errors import BadInput
 from synth.judges.delimit import delimit
 from synth.prompts import load_text, render
-from synth.records import Seed
+from synth.records import Message, Sampling, Seed
 from synth.surgery.steps import final_answer, without_marks
 from synth.trees.tree import Evaluation
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from synth.chat import Sampling
 from synth.embedded import embedded_model_folder
 from synth.pools.layout import CALLS_PER_SLOT
 from synth.pools.vllm_engine import (
@@ -22,6 +21,7 @@ from synth.pools.vllm_engine import (
     _params,
     tokens_input,
 )
+from synth.records import Sampling
 from synth.rendering import encode_chat
 from tests.bench.load import Load, Served, make_config, make_items, parse_load, tell
 

@@ -16,8 +16,7 @@ import aiohttp
 
 from synth.config import EndpointConfig, Limits, ModelConfig, SamplingConfig, SynthConfig
 from synth.interrupts import run_to_end
-from synth.records import Outcome
-from synth.rounds import Cell
+from synth.records import Cell, Outcome
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from tests.bench.endpoint_load import MAX_TOKENS, MODEL, Load, prompt

@@ -24,8 +24,7 @@ from synth.config import (
 from synth.dataset import curate_run
 from synth.digest import digest
 from synth.interrupts import run_to_end
-from synth.records import Outcome
-from synth.rounds import Cell
+from synth.records import Cell, Outcome
 from synth.run import Run, load_run
 from synth.synthesize import Options, synthesize
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from random import Random
 
 from guidelines import GuidelineSet
-from synth.chat import Message, Sampling
 from synth.config import Limits, ModelConfig, Replicas, SamplingConfig, SynthConfig
 from synth.digest import digest
 from synth.recipes import Models, Recipe, Step
-from synth.records import Item, Seed, Trace
+from synth.records import Item, Message, Sampling, Seed, Trace
 from tests.bench.flights import in_flight
 from tests.bench.recipes import ONE_CALL
 

@@ -21,14 +21,14 @@ from typing import Any
 import psutil
 import ray
 
-from synth.chat import Message, Sampling
-from synth.chat.connect import ChatSpec, connect
+from synth.chat import ChatSpec
+from synth.chat.connect import connect
 from synth.drive import Progress
 from synth.interrupts import run_to_end
 from synth.ledger import finished, owed, tally
 from synth.plan import publish_round
 from synth.recipes import find_recipe
-from synth.records import Outcome
+from synth.records import Message, Outcome, Sampling
 from synth.roles import needed_roles
 from synth.run import Run
 from synth.synthesize import Options, make_work, open_chats, work_through

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from random import Random
 from typing import Literal
 
-from synth.chat import ABILITIES, Ability, Chat, Message, Reply, Sampling
+from synth.chat import Chat
 from synth.config import ModelConfig, SeedsConfig
 from synth.pools.vllm_engine import VllmEngine
-from synth.records import Seed
+from synth.records import ABILITIES, Ability, Message, Reply, Sampling, Seed
 from synth.seeds import load_seeds
 from synth.trees.policy import Drawing, rater, writer
 from synth.trees.reward import released

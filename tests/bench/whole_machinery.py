@@ -12,8 +12,7 @@ from collections import Counter
 from synth.interrupts import run_to_end
 from synth.ledger import finished, lease_path, read_counts
 from synth.plan import publish_round
-from synth.records import Outcome
-from synth.rounds import Cell
+from synth.records import Cell, Outcome
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from tests.bench.load import Load, Served, make_config, make_items, parse_load, tell

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from random import Random
 
 from guidelines import GuidelineSet
-from synth.chat import Message, Sampling
 from synth.recipes.base import Models
-from synth.records import Item, Trace
+from synth.records import Item, Message, Sampling, Trace
 from tests.chaos.calls import CANCELLED, ENDED, POISONED, STARTED, note
 
 LATENCY_S = "GUIDEWEAVE_CHAOS_LATENCY_S"  # of a call, on average

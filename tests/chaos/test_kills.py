@@ -11,15 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth import metering
-from synth.chat import Message, Sampling
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.config import SynthConfig
 from synth.dataset import make_traces
 from synth.drive import Drive
 from synth.errors import EngineDied
 from synth.ledger import again, finished, owed
 from synth.plan import num_rounds, publish_round
-from synth.records import Outcome
+from synth.records import Message, Outcome, Sampling
 from synth.run import load_run
 from synth.runner import Runner, Work
 from synth.synthesize import Options

@@ -1,7 +1,8 @@
 """A reward that tells finished turns apart, whatever they say."""
 
-from synth.chat import Chat, Sampling
+from synth.chat import Chat
 from synth.digest import digest
+from synth.records import Sampling
 from synth.trees.reward import Finished, Ratings
 
 

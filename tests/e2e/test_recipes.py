@@ -17,6 +17,7 @@ import ray
 from synth import synthesize as synthesis
 from synth.config import Limits, ModelConfig, SamplingConfig, SeedsConfig, SynthConfig
 from synth.dataset import curate_run, make_traces
+from synth.families import STEP_TOKENS
 from synth.ledger import owed, read_traces
 from synth.recipes import RECIPES
 from synth.records import Outcome
@@ -24,7 +25,6 @@ from synth.rounds import due_steps
 from synth.run import Run, load_run
 from synth.stage import Manifest, read_manifest
 from synth.students import student_name, trainings
-from synth.surgery.steps import STEP_TOKENS
 from synth.synthesize import Options
 from tests.train.curated import random_model
 from train.config import FinetuneConfig

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from synth.chat import ABILITIES
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.chat.scripted import PLAUSIBLE
 from synth.config import ModelConfig, SynthConfig
 from synth.embedded import embedded_model_folder
 from synth.models import identify
+from synth.records import ABILITIES
 from tests.ray_jobs.conftest import Cli
 from train.job import Job
 

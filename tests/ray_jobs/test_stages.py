@@ -10,8 +10,8 @@ import yaml
 from ray_jobs import stages
 from ray_jobs.config import RunConfig
 from ray_jobs.stages import prepare
-from synth.chat import Message, Sampling
 from synth.errors import BadInput, RowFault
+from synth.records import Message, Sampling
 from synth.stage import Manifest
 from synth.synthesize import Options
 from tests.ray_jobs.conftest import Cli

@@ -10,7 +10,7 @@ from ray.job_submission import JobStatus
 
 from ray_jobs import submit
 from synth.config import SynthConfig
-from synth.run import came_with_its_folder
+from synth.job_env import came_with_its_folder
 from tests.ray_jobs.conftest import Cli
 
 # Importing Ray's client warns of Ray's own use of pydantic.

@@ -6,9 +6,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
-from synth.chat import Message, Reply, Sampling
 from synth.chat.scripted import ScriptedChat
 from synth.judges.base import UNDETERMINED
+from synth.records import Message, Reply, Sampling
 
 CORPUS = Path(__file__).parents[1] / "data" / "verdicts.jsonl"
 

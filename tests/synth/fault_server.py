@@ -14,9 +14,9 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from synth.chat import ABILITIES, Ability
 from synth.chat.matching import matching_json, matching_text
 from synth.digest import digest
+from synth.records import ABILITIES, Ability
 
 
 class Fault(Enum):

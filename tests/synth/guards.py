@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from synth.chat import Message, Reply, Sampling
 from synth.errors import Invalid, PoolFault
+from synth.records import Message, Reply, Sampling
 
 ASKED: list[str] = []
 CONTROVERSIAL = "Safety: Controversial\nCategories: Unethical Acts\nRefusal: No"

@@ -7,11 +7,10 @@ from typing import Any
 
 from guidelines import GuidelineSet
 from synth import storage
-from synth.chat import Message, Sampling
 from synth.config import ModelConfig, SynthConfig
 from synth.pairs.base import Pair
 from synth.recipes.base import Before, Models, Recipe, Row, Step, Train
-from synth.records import Item, Trace, seed_of
+from synth.records import Item, Message, Sampling, Trace, seed_of
 from synth.stage import MANIFEST, dump
 from synth.students import model_folder
 

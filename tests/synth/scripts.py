@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 from guidelines import GuidelineSet
-from synth.chat import Message, Sampling
 from synth.errors import EngineDied, PoolFault
 from synth.recipes.base import Before, Models, Recipe, Step
-from synth.records import Item, Trace, seed_of
+from synth.records import Item, Message, Sampling, Trace, seed_of
 
 NEEDS = {"teacher": frozenset()}
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth.admission import Gate
-from synth.chat import Ability, Message, Reply, Sampling
 from synth.errors import CapacityFault, PoolDown, PoolFault, RowFault
 from synth.meter import Meter
 from synth.metering import MeteredChat, PoolHealth
+from synth.records import Ability, Message, Reply, Sampling
 from tests.synth.clock import simulate
 
 ASK = [Message(role="user", content="Hi")]

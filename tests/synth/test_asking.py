@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from synth.batch import run_batch
-from synth.chat import Message, Sampling
 from synth.chat.scripted import ScriptedChat, load_script
 from synth.config import Limits, ModelConfig, SynthConfig
 from synth.errors import Invalid
@@ -16,6 +15,7 @@ from synth.judges import JUDGES
 from synth.judges.base import Exchange, ModelJudge, Verdict, undetermined
 from synth.judging import asking_revision, judge_exchanges
 from synth.recipes.asking import ask_judge
+from synth.records import Message, Sampling
 from synth.synthesize import Options
 from synth.workspaces import batch_workspace
 

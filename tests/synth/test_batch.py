@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from synth.batch import Batch, run_batch
-from synth.chat import Sampling
 from synth.config import Limits, ModelConfig, SynthConfig
 from synth.ledger import finished, owed
 from synth.plan import MIN_LEASE_ROWS, publish_round
+from synth.records import Sampling
 from synth.synthesize import Options
 from tests.synth.factories import make_items
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from synth.bestof.beam import BeamOptions, step_beam
 from synth.bestof.rating import Found
-from synth.chat import Message, Reply, Sampling
 from synth.digest import digest
-from synth.surgery.steps import OUTPUT_CLOSE, OUTPUT_OPEN, STEP_CLOSE, STEP_OPEN, parse_steps
+from synth.families import OUTPUT_OPEN, STEP_OPEN
+from synth.records import Message, Reply, Sampling
+from synth.surgery.steps import OUTPUT_CLOSE, STEP_CLOSE, parse_steps
 
 ASKED = [Message(role="user", content="How do I sharpen a kitchen knife?")]
 BRIEF = Sampling(max_tokens=100)

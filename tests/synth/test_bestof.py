@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from synth.bestof.best_of_n import BestOfNOptions, prm_best_of_n
 from synth.bestof.rating import Aggregate, aggregate_scores, rate, step_ends
-from synth.chat import Message, Reply, Sampling
 from synth.chat.scripted import ScriptedChat
 from synth.errors import Invalid
+from synth.records import Message, Reply, Sampling
 from synth.surgery.steps import write_steps
 
 ASKED = [Message(role="user", content="How do I sharpen a kitchen knife?")]

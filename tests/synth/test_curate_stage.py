@@ -13,12 +13,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.chat import Message
 from synth.config import CurateConfig, SynthConfig
 from synth.curate import SFT, count_accepted, curate, load_policy
 from synth.curate.card import cell
 from synth.curate.shards import is_heldout, supervised_row
-from synth.records import pack_context
+from synth.records import Message, pack_context
 from synth.stage import Manifest
 from tests.synth.traces import (
     GUIDELINE_TEXT,

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from synth import metering, storage
-from synth.chat import Sampling
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.drive import Drive
 from synth.errors import PoolDown
 from synth.ledger import again, finished, lease_path, owed, read_traces, tally
 from synth.plan import planned_tries, publish_round, read_items, read_leases
-from synth.records import Outcome
+from synth.records import Outcome, Sampling
 from synth.runner import MIN_RESERVE, Runner, Work
 from tests.synth.factories import make_items
 from tests.synth.scripts import repeat

@@ -9,11 +9,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from guidelines import BadInput
-from synth.chat import ABILITIES, Ability, Message, Sampling
-from synth.chat.connect import ChatSpec, connect
+from synth.chat import ChatSpec
+from synth.chat.connect import connect
 from synth.chat.endpoint import EndpointChat
 from synth.config import EndpointConfig
 from synth.errors import CapacityFault, Invalid, PoolFault, Refused, RowFault
+from synth.records import ABILITIES, Ability, Message, Sampling
 from tests.synth.fault_server import Fault, FaultServer, always, running
 
 ASK = [Message(role="user", content="Hi")]

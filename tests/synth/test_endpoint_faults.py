@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from synth import capacity, metering
-from synth.chat import Sampling
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.config import EndpointConfig
 from synth.drive import Drive
 from synth.errors import PoolDown, Refused
 from synth.ledger import again, finished, owed, planned, read_counts, read_traces
 from synth.plan import publish_round
-from synth.records import Outcome
+from synth.records import Outcome, Sampling
 from synth.runner import Runner, Work
 from tests.synth.factories import make_items
 from tests.synth.fault_server import (

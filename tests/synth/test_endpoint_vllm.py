@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from synth.chat import ABILITIES, Message, Sampling
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.chat.endpoint import EndpointChat
 from synth.config import EndpointConfig, Limits, ModelConfig, SeedsConfig, SynthConfig
 from synth.dataset import make_traces
 from synth.errors import BadInput, Invalid, Refused, RowFault
 from synth.ledger import read_traces
 from synth.prove import prove_endpoints
+from synth.records import ABILITIES, Message, Sampling
 from synth.run import load_run
 from synth.status import read_status
 from synth.synthesize import Options

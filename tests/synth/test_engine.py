@@ -14,13 +14,13 @@ import pytest
 import pytest_asyncio
 import ray
 
-from synth.chat import Message, Sampling
 from synth.chat.connect import connect
 from synth.chat.engine import EngineChat
 from synth.config import Limits, ModelConfig
 from synth.errors import EngineDied, Invalid, PoolFault, RowFault
 from synth.metrics import PREFIX_HITS, PREFIX_QUERIES
 from synth.pools.lifecycle import pools
+from synth.records import Message, Sampling
 from tests.synth.test_metrics import metrics_address, series, wait_for
 
 pytestmark = [

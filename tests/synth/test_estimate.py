@@ -15,7 +15,7 @@ from synth.config import (
     SynthConfig,
 )
 from synth.estimate import Estimate, estimate
-from synth.rounds import Cell
+from synth.records import Cell
 from synth.run import Run, load_run
 from synth.synthesize import Options, synthesize
 

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guidelines import BadInput
-from synth.chat import Message
 from synth.digest import digest
 from synth.embedded import embedded_model_folder
 from synth.judges import JUDGES, delimit, find_judge
 from synth.judges.base import UNDETERMINED, Exchange, ModelJudge, Verdict, undetermined
 from synth.judges.rubrics import agree, swap
 from synth.prompts import load_text
+from synth.records import Message
 from synth.rendering import encode_chat
 
 TURN_GUARDS = ["llama_guard3", "qwen3guard_strict", "qwen3guard_loose", "qwen3guard_refusal"]

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from synth.batch import Batch, RunBatch, run_batch
-from synth.chat import Message
 from synth.config import Limits, ModelConfig, SynthConfig
 from synth.errors import PoolDown
 from synth.judges import JUDGES
 from synth.judges.base import Exchange, ModelJudge, Verdict
 from synth.judging import asking_revision, judge_exchanges, judge_revision
+from synth.records import Message
 from synth.status import read_status
 from synth.synthesize import Options
 from synth.upkeep import retry_failed

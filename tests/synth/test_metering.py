@@ -7,11 +7,11 @@ import pytest
 
 from synth import metering
 from synth.admission import Gate
-from synth.chat import Message, Sampling
 from synth.chat.scripted import ScriptedChat
 from synth.errors import EngineDied
 from synth.meter import Meter, Suspect
 from synth.metering import MeteredChat, PoolHealth
+from synth.records import Message, Sampling
 
 ASKED = [Message(role="user", content="How do I bake bread?")]
 

@@ -13,11 +13,12 @@ import pytest_asyncio
 import ray
 from ray import serve
 
-from synth.chat import ABILITIES, Message, Sampling
-from synth.chat.connect import ChatSpec, connect
+from synth.chat import ChatSpec
+from synth.chat.connect import connect
 from synth.config import Limits, ModelConfig, Resources
 from synth.errors import CapacityFault, EngineDied, Invalid, PoolFault, RunFault, Unparsed
 from synth.pools.lifecycle import pools, remove_pools
+from synth.records import ABILITIES, Message, Sampling
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from guidelines import BadInput
-from synth.chat import Message, Reply, Sampling
 from synth.chat.connect import connect
 from synth.config import EndpointConfig, Limits, ModelConfig, Replicas, Resources, StorageConfig
 from synth.errors import RowFault
 from synth.pools import lifecycle, replica
 from synth.pools.layout import chat_specs, plan_pools
 from synth.pools.lifecycle import pools
+from synth.records import Message, Reply, Sampling
 
 LIMITS = Limits(call_timeout_s=20, start_timeout_s=120, drain_s=5)
 ASK = [Message(role="user", content="Hi")]

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from synth.chat import ABILITIES, Ability
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.config import EndpointConfig, Limits, ModelConfig
 from synth.errors import BadInput, PoolDown
 from synth.ledger import finished
 from synth.probe import check_deep
 from synth.prove import prove_endpoints
-from synth.rounds import Cell
+from synth.records import ABILITIES, Ability, Cell
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from tests.synth.fault_server import Fault, FaultServer, always, at_first, running

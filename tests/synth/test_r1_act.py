@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 
-from synth.chat import Reply
 from synth.chat.scripted import plausible
 from synth.errors import BadInput, Unparsed
 from synth.recipes import configured
 from synth.recipes.base import Recipe, Step
 from synth.recipes.r1_act import R1_ACT, STOPPING, R1ActOptions, keep, r1_act
-from synth.records import Item
+from synth.records import Item, Reply
 from tests.synth.factories import make_seed
 from tests.synth.walking import RoleModels, run_step, walk
 

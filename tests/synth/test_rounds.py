@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.chat.connect import ChatSpec
+from synth.chat import ChatSpec
 from synth.config import Accepted
 from synth.ledger import owed, read_traces
 from synth.records import Seed

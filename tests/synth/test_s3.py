@@ -16,12 +16,12 @@ import pytest
 
 from guidelines.released import ROOT as GUIDELINES
 from synth import storage
-from synth.chat import Message, Sampling
 from synth.chat.scripted import plausible
 from synth.config import ModelConfig, StorageConfig
 from synth.errors import BadInput
 from synth.guideline_files import load_set
 from synth.models import identify
+from synth.records import Message, Sampling
 from tests.chaos.check import count
 from tests.commands import Cli
 from tests.synth.s3_proxy import FaultProxy, running

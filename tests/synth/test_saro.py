@@ -7,7 +7,6 @@ from random import Random
 
 import pytest
 
-from synth.chat import Message, Reply, Sampling
 from synth.chat.matching import matching_text
 from synth.errors import Unparsed
 from synth.prompts import load_turns
@@ -21,7 +20,7 @@ from synth.recipes.saro_texts import (
     reflection_messages,
     reflection_pattern,
 )
-from synth.records import Outcome
+from synth.records import Message, Outcome, Reply, Sampling
 from synth.surgery.sections import split_headed
 from tests.synth.saro_rows import (
     BENIGN,

@@ -11,7 +11,6 @@ from guidelines import BadInput, GuidelineSet
 from synth import metering
 from synth.admission import Gate
 from synth.batch import Batch, run_batch
-from synth.chat import Message, Reply, Sampling
 from synth.chat.scripted import Script, ScriptedChat
 from synth.config import Limits, ModelConfig, Replicas, Resources, SynthConfig
 from synth.errors import EngineDied, PoolFault, Refused, RowFault
@@ -20,7 +19,7 @@ from synth.metering import MeteredChat, PoolHealth
 from synth.pools.layout import chat_specs, plan_pools
 from synth.pools.replica import open_engine
 from synth.recipes import Models, Recipe, Step
-from synth.records import Item, Trace
+from synth.records import Item, Message, Reply, Sampling, Trace
 from synth.synthesize import Options
 from tests.synth.factories import make_items
 

@@ -13,16 +13,17 @@ from synth.admission import Gate
 from synth.bestof.beam import BeamOptions, step_beam
 from synth.bestof.best_of_n import BestOfNOptions, prm_best_of_n
 from synth.bestof.rating import step_ends
-from synth.chat import Message, Sampling
 from synth.chat.connect import connect
 from synth.config import Limits, ModelConfig
 from synth.embedded import embedded_model_folder
 from synth.errors import Invalid, Refused
+from synth.families import STEP_TOKENS
 from synth.meter import Meter
 from synth.metering import MeteredChat, PoolHealth
 from synth.pools.lifecycle import pools
+from synth.records import Message, Sampling
 from synth.rendering import encode_chat
-from synth.surgery.steps import STEP_TOKENS, write_steps
+from synth.surgery.steps import write_steps
 
 pytestmark = [
     pytest.mark.ray,

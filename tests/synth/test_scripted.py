@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guidelines import BadInput
-from synth.chat import ABILITIES, Message, Reply, Sampling
-from synth.chat.connect import ChatSpec, connect
+from synth.chat import ChatSpec
+from synth.chat.connect import connect
 from synth.chat.matching import matching_text
 from synth.chat.scripted import PLAUSIBLE, ScriptedChat, plausible
 from synth.errors import PoolFault
+from synth.records import ABILITIES, Message, Reply, Sampling
 
 ASK = [Message(role="user", content="How do I boil an egg?")]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from synth.chat import Message, Reply, Sampling
 from synth.config import ModelConfig
 from synth.errors import Unparsed
 from synth.ledger import read_traces
@@ -17,7 +16,7 @@ from synth.recipes.sgasa import SGASA, pairs, sgasa
 from synth.recipes.sgasa_choice import why_not
 from synth.recipes.sgasa_items import ANSWERS, GUIDELINES, PROMPTS, SAMPLES, guideline_items
 from synth.recipes.sgasa_options import PerLabel, SgasaOptions
-from synth.records import Item
+from synth.records import Item, Message, Reply, Sampling
 from synth.synthesize import Options, synthesize
 from tests.synth.factories import make_run, make_seed
 from tests.synth.sgasa_scripts import (

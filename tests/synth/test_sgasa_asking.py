@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.chat import Message, Reply, Sampling
 from synth.errors import RowFault
 from synth.judges.refusal import judge_refusal
 from synth.recipes.sgasa import sgasa
@@ -17,7 +16,7 @@ from synth.recipes.sgasa_asking import CLASSIFY, SCORE, Question
 from synth.recipes.sgasa_choice import ended_well, stance_of, why_not
 from synth.recipes.sgasa_items import PROMPTS, SAMPLES
 from synth.recipes.srg import CHARS_PER_TOKEN
-from synth.records import Item, Outcome, Trace
+from synth.records import Item, Message, Outcome, Reply, Sampling, Trace
 from synth.together import together
 from tests.synth.sgasa_scripts import (
     GUIDELINE,

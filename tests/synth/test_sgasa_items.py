@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.chat import Message
 from synth.digest import digest
 from synth.errors import BadInput
 from synth.recipes.base import Before
@@ -26,7 +25,7 @@ from synth.recipes.sgasa_items import (
     sample_items,
 )
 from synth.recipes.sgasa_options import PerLabel, SgasaOptions
-from synth.records import Item, Seed, row_id
+from synth.records import Item, Message, Seed, row_id
 from tests.synth.factories import make_seed
 from tests.synth.traces import make_trace
 

@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from synth.chat import Chat, Message, Reply, Sampling
+from synth.chat import Chat
 from synth.chat.matching import matching_text
 from synth.chat.scripted import ScriptedChat, plausible
 from synth.errors import BadInput, Unparsed
+from synth.families import STEP_OPEN, STEP_TOKENS
 from synth.prompts import load_turns
 from synth.recipes.base import Before, Step, Train
 from synth.recipes.stair import CLOSING, STAIR, StairOptions, stair, steps_pattern
-from synth.records import Item, Trace
-from synth.surgery.steps import STEP_OPEN, STEP_TOKENS, parse_steps, write_steps
+from synth.records import Item, Message, Reply, Sampling, Trace
+from synth.surgery.steps import parse_steps, write_steps
 from tests.synth.factories import make_seed
 from tests.synth.traces import make_trace
 

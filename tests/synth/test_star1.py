@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from guidelines import load_guidelines
-from synth.chat import Reply
 from synth.chat.scripted import plausible
 from synth.errors import BadInput, Invalid, Unparsed
 from synth.recipes import configured
 from synth.recipes.star1 import CRITERIA, STAR1, Star1Options, star1
+from synth.records import Reply
 from tests.synth.factories import make_seed
 from tests.synth.walking import RoleModels, walk
 

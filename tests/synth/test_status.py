@@ -15,8 +15,7 @@ from synth.config import Accepted, Limits, ModelConfig, SynthConfig
 from synth.errors import BadInput
 from synth.progress import progress_path
 from synth.recipes import find_recipe
-from synth.records import Seed
-from synth.rounds import Cell
+from synth.records import Cell, Seed
 from synth.run import Run
 from synth.status import Footers, read_status, shortfalls
 from synth.synthesize import Options, synthesize

@@ -4,12 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synth.families import OUTPUT_OPEN, STEP_OPEN, STEP_TOKENS
 from synth.surgery.steps import (
     OUTPUT_CLOSE,
-    OUTPUT_OPEN,
     STEP_CLOSE,
-    STEP_OPEN,
-    STEP_TOKENS,
     Stepped,
     final_answer,
     is_terminal,

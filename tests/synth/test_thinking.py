@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.chat import Message, Reply
 from synth.chat.matching import matching_text
 from synth.errors import BadInput
 from synth.judges.refusal import judge_refusal
@@ -28,7 +27,7 @@ from synth.recipes.thinking import (
     thinking_pattern,
     thought_pattern,
 )
-from synth.records import Trace
+from synth.records import Message, Reply, Trace
 from synth.surgery.sections import first_sentence
 from tests.synth.factories import make_seed
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from synth.chat import Message, Reply
 from synth.chat.scripted import plausible
 from synth.errors import BadInput, Unparsed
 from synth.prompts import load_text, render
 from synth.recipes import configured
 from synth.recipes.base import Recipe, Step
 from synth.recipes.thinksafe import THINKSAFE, ThinkSafeOptions, thinksafe
+from synth.records import Message, Reply
 from tests.synth.factories import make_seed
 from tests.synth.walking import RoleModels, walk
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.chat import Message
 from synth.pairs.base import Pair
 from synth.pairs.trees import (
     MAX_REPETITION,
@@ -19,7 +18,7 @@ from synth.pairs.trees import (
     by_step_value,
     by_trajectory,
 )
-from synth.records import unpack_context
+from synth.records import Message, unpack_context
 from synth.trees.search import Rules, grow
 from synth.trees.tree import Tree, add_child, new_tree, pack, path_text, unpack
 from tests.synth.traces import make_trace

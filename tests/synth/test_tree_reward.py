@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.chat import ABILITIES, Chat, Message, Sampling
+from synth.chat import Chat
 from synth.chat.scripted import ScriptedChat
 from synth.errors import BadInput, Invalid
+from synth.records import ABILITIES, Message, Sampling
 from synth.surgery.steps import write_steps
 from synth.trees.policy import Drawing, rater, writer
 from synth.trees.reward import (

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from synth.errors import PoolDown
+from synth.families import OUTPUT_OPEN, STEP_OPEN
 from synth.pairs.trees import Thresholds, by_step_value
-from synth.surgery.steps import OUTPUT_CLOSE, OUTPUT_OPEN, STEP_CLOSE, STEP_OPEN
+from synth.surgery.steps import OUTPUT_CLOSE, STEP_CLOSE
 from synth.trees.search import (
     UNVISITED,
     Rules,

@@ -9,10 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from synth import storage
-from synth.chat import Reply
 from synth.config import EndpointConfig, ModelConfig
 from synth.estimate import estimate
-from synth.rounds import Cell
+from synth.records import Cell, Reply
 from synth.run import Run
 from synth.status import Status, read_status
 from synth.synthesize import Options, synthesize

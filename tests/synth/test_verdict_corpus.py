@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from synth.chat import Sampling
 from synth.judges import JUDGES
 from synth.judges.base import UNDETERMINED, Exchange, ModelJudge
+from synth.records import Sampling
 from tests.synth.fake_guard import Case, fake_guard, malformed_replies, read_corpus
 
 MIN_CASES = 60

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from synth import drive
-from synth.chat import Message, Sampling
 from synth.drive import Drive
 from synth.plan import publish_round, read_leases
 from synth.recipes.base import Recipe, Step
-from synth.records import Trace
+from synth.records import Message, Sampling, Trace
 from synth.runner import Runner
 from tests.synth.factories import make_items
 from tests.synth.scripts import echo

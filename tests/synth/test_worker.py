@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
+from synth.drive import LeaseEnd
 from synth.plan import Lease
-from synth.runner import LeaseEnd
 from synth.worker import MAX_DEATHS, RayWorker
 
 

@@ -5,11 +5,10 @@ from dataclasses import replace
 from itertools import groupby
 
 from guidelines import GuidelineSet
-from synth.chat import Message
 from synth.pairs.base import Pair
 from synth.recipes import RECIPES
 from synth.recipes.base import Before, Models, Recipe, Row, Step, Train
-from synth.records import Item, Trace
+from synth.records import Item, Message, Trace
 
 SRG, REFUSAL = RECIPES["srg"], RECIPES["refusal"]
 PLAIN = {"srg": SRG, "refusal": REFUSAL}

@@ -4,7 +4,8 @@ from collections import Counter
 from random import Random
 from typing import Literal
 
-from synth.surgery.steps import OUTPUT_CLOSE, OUTPUT_OPEN, STEP_CLOSE, STEP_OPEN
+from synth.families import OUTPUT_OPEN, STEP_OPEN
+from synth.surgery.steps import OUTPUT_CLOSE, STEP_CLOSE
 from synth.trees.search import Sampled
 from synth.trees.tree import Evaluation
 

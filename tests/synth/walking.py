@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from guidelines import GuidelineSet
-from synth.chat import Message, Sampling
 from synth.chat.scripted import Script, ScriptedChat, ScriptFunction, Written
 from synth.meter import Meter
 from synth.recipes.base import Before, Recipe, Step
-from synth.records import Item, Seed
+from synth.records import Item, Message, Sampling, Seed
 from synth.rows import Provenance, Row, trace_rows
 
 Call = tuple[str, list[Message], Sampling]  # role, messages, sampling

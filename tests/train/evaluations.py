@@ -10,9 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from synth.batch import Batch, RunBatch
-from synth.chat import Reply, Sampling
 from synth.config import ModelConfig, SeedsConfig, SynthConfig
-from synth.records import TRACES, Item, row_id
+from synth.records import TRACES, Item, Reply, Sampling, row_id
 from train.evals.config import EvaluateConfig
 from train.evals.recipe import evaluate_step
 from train.evals.records import Record

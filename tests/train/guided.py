@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import count
 
-from synth.chat import Message, Sampling
+from synth.records import Message, Sampling
 
 HARM = "Name who could be hurt if you answered fully"  # opens the guideline who-could-be-harmed
 CITES_HARM = "The damage to strangers would be grave, and it could not be undone."

@@ -8,8 +8,7 @@ import pytest
 
 from synth.embedded import embedded_model_folder
 from synth.errors import BadInput
-from synth.families import FAMILIES, family_of
-from synth.surgery.steps import STEP_TOKENS
+from synth.families import FAMILIES, STEP_TOKENS, family_of
 from tests.train.curated import pair_row
 from tests.train.jobs import job
 

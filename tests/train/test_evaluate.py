@@ -8,9 +8,8 @@ import pytest
 
 from guidelines import BadInput
 from synth.batch import Batch
-from synth.chat import Reply
 from synth.config import SynthConfig
-from synth.records import Item
+from synth.records import Item, Reply
 from tests.train.evaluations import (
     REFUSAL,
     answers_of,

@@ -11,10 +11,10 @@ import pytest
 
 from guidelines import BadInput
 from synth.batch import RunBatch, run_batch
-from synth.chat import Message, Reply, Sampling
 from synth.config import Limits, ModelConfig, SynthConfig
 from synth.errors import RowFault
 from synth.measures import read_measures
+from synth.records import Message, Reply, Sampling
 from synth.synthesize import Options
 from synth.workspaces import batches
 from tests.train.evaluations import HELP, REFUSAL, make_configs

@@ -4,9 +4,8 @@ import pyarrow as pa
 import pytest
 
 from synth.batch import Batch
-from synth.chat import Reply
 from synth.judges.refusal import OFF_TOPIC
-from synth.records import TRACES, Item
+from synth.records import TRACES, Item, Reply
 from tests.train.evaluations import HELP, REFUSAL, answers_of, make_configs
 from train.evals.questions import plan_questions
 from train.evals.records import Record

@@ -10,10 +10,10 @@ import pytest
 from guidelines import load_guidelines
 from synth import load_config
 from synth.batch import Batch, run_batch
-from synth.chat import Message, Sampling
 from synth.config import SynthConfig
 from synth.dataset import make_traces
 from synth.ledger import read_traces
+from synth.records import Message, Sampling
 from synth.run import load_run
 from synth.synthesize import Options
 from synth.upkeep import retry_failed

@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 from guidelines import BadInput
-from synth.chat import Reply
-from synth.records import Item
+from synth.records import Item, Reply
 from synth.stage import dump
 from tests.train.evaluations import HELP, Replies, make_configs, run_with, usual_replies
 from tests.train.report_files import write_run

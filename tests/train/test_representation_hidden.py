@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from guidelines import BadInput
-from synth.chat import Message
 from synth.config import Limits, ModelConfig, Resources, StorageConfig
 from synth.errors import RunFault
+from synth.records import Message
 from tests.train.clouds import make_probe
 from tests.train.curated import random_model
 from tests.train.test_representation_stage import EVALUATE, SECTION, make_run, result

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from guidelines import BadInput
 from synth.batch import run_batch
-from synth.chat import Message, Sampling
 from synth.config import Limits, ModelConfig, SeedsConfig, SynthConfig
 from synth.models import identify
+from synth.records import Message, Sampling
 from synth.synthesize import Options
 from tests.train.taxonomies import TAXONOMY, taxonomy_file
 from train.evals.config import EvaluateConfig

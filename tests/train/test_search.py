@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from guidelines import BadInput
 from synth.batch import Batch, run_batch
-from synth.chat import Reply
 from synth.config import Limits, SynthConfig
-from synth.surgery.steps import OUTPUT_CLOSE, OUTPUT_OPEN, STEP_OPEN, write_steps
+from synth.families import OUTPUT_OPEN, STEP_OPEN
+from synth.records import Reply
+from synth.surgery.steps import OUTPUT_CLOSE, write_steps
 from synth.synthesize import Options
 from synth.workspaces import batches
 from tests.train.evaluations import make_configs

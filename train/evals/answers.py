@@ -1,10 +1,9 @@
 """Asking a student through the one scheduler: an evaluation prompt x sample is an item."""
 
 from synth.batch import Batch
-from synth.chat import Sampling
 from synth.digest import digest
 from synth.recipes import find_recipe
-from synth.records import Item
+from synth.records import Item, Sampling
 from synth.workspaces import batch_workspace
 from train.evals.config import EvaluateConfig
 from train.evals.subject import Subject

@@ -5,12 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from guidelines import GuidelineSet
-from synth.chat import Reply
-from synth.families import Split
+from synth.families import STEP_TOKENS, Split
 from synth.recipes import Models, Recipe, Step
-from synth.records import Item, Outcome, Trace
+from synth.records import Item, Outcome, Reply, Trace
 from synth.surgery.completion import take_apart
-from synth.surgery.steps import STEP_TOKENS, parse_steps, reasoning_text, without_marks
+from synth.surgery.steps import parse_steps, reasoning_text, without_marks
 from train.evals.suites.suites import RECIPE
 
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 
 from guidelines import Guideline, GuidelineSet
 from synth.batch import Batch
-from synth.chat import Sampling
 from synth.config import ModelConfig, SynthConfig
 from synth.digest import digest
 from synth.models import identify
 from synth.recipes import find_recipe
-from synth.records import Item
+from synth.records import Item, Sampling
 from synth.run import read_config
 from synth.workspaces import batch_workspace
 

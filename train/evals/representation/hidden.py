@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModel, AutoTokenizer
 
-from synth.chat import Message
 from synth.errors import BadInput, Invalid
+from synth.records import Message
 from synth.rendering import encode_chat
 
 TOO_LONG, INVALID = "too_long", "invalid"

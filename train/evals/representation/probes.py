@@ -10,9 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from synth.chat import Message
 from synth.config import Limit
-from synth.records import Item, Seed
+from synth.records import Item, Message, Seed
 from synth.seeds import take
 
 ID = "id"

@@ -12,10 +12,10 @@ from guidelines import GuidelineSet
 from synth.bestof.beam import BeamOptions, step_beam
 from synth.bestof.best_of_n import BestOfNOptions, prm_best_of_n
 from synth.bestof.rating import Found
-from synth.chat import Ability, Score
+from synth.chat import Score
 from synth.recipes import Models, Recipe, Step
 from synth.recipes.base import Options
-from synth.records import Item, Trace
+from synth.records import Ability, Item, Trace
 from train.evals.recipe import answer_trace
 from train.evals.suites.suites import RECIPE
 

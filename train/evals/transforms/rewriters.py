@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from synth.chat import Message
 from synth.prompts import render
+from synth.records import Message
 
 _FRAME = """\
 You rephrase messages for a test of how an assistant keeps to its rules. The message you are \

@@ -11,7 +11,6 @@ from typing import Any
 
 from guidelines import GuidelineSet
 from synth.batch import Batch, RunBatch
-from synth.chat import Sampling
 from synth.config import ModelConfig
 from synth.digest import digest
 from synth.errors import Unparsed
@@ -20,7 +19,7 @@ from synth.judges.refusal import OUTRIGHT, judge_refusal
 from synth.models import identify
 from synth.neardup import normalize
 from synth.recipes import Models, Recipe, Step
-from synth.records import Item, Outcome, Seed, Trace
+from synth.records import Item, Outcome, Sampling, Seed, Trace
 from synth.workspaces import batch_workspace
 from train.evals.transforms.rewriters import (
     BACK_TRANSLATION,

@@ -14,9 +14,8 @@ from importlib.resources import files
 from itertools import combinations
 from typing import Any
 
-from synth.chat import Message
 from synth.digest import digest
-from synth.records import Item, Seed
+from synth.records import Item, Message, Seed
 from train.evals import metrics
 from train.evals.metrics import Property
 from train.evals.rates import DIGITS, Json, estimate_json, rate_json
