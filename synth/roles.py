@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from synth.config import ModelConfig, SynthConfig
 from synth.errors import BadInput
-from synth.recipes.base import Recipe, Step
+from synth.recipes import Recipe, Step
 
 TRAINED_ROLES = ("student", "reward")  # played by models that the run itself trains
 

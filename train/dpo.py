@@ -62,8 +62,8 @@ def build_dpo_trainer(
         ref_model=_reference(job, vocabulary, model),
         # Pairs come within max_length; what TRL would cut is left out whole.
         args=DPOConfig(**common, beta=config.dpo.beta, max_length=None),
-        train_dataset=_dataset(train),
-        eval_dataset=_dataset(heldout) if heldout else None,
+        train_dataset=_pairs_dataset(train),
+        eval_dataset=_pairs_dataset(heldout) if heldout else None,
         processing_class=vocabulary.tokenizer,
         peft_config=adapters(config, model, vocabulary, TaskType.CAUSAL_LM),
         callbacks=list(callbacks),
@@ -82,6 +82,6 @@ def _reference(job: Job, vocabulary: Vocabulary, model: Any) -> Any:
     return None if job.config.method == "lora" else deepcopy(model)
 
 
-def _dataset(examples: Sequence[PairExample]) -> Dataset:
+def _pairs_dataset(examples: Sequence[PairExample]) -> Dataset:
     names = ("prompt_ids", "chosen_ids", "rejected_ids")
     return Dataset.from_dict({name: [getattr(e, name) for e in examples] for name in names})

@@ -17,7 +17,8 @@ import torch
 from datasets import Dataset
 from peft import TaskType
 from transformers import AutoModelForSequenceClassification, TrainerCallback
-from trl import RewardConfig, RewardTrainer
+from trl import RewardConfig as RewardArguments
+from trl import RewardTrainer
 from trl.trainer.reward_trainer import suppress_seqcls_warning
 
 from train.encode import PairExample
@@ -48,9 +49,9 @@ def build_reward_trainer(
     centre = config.reward.centre_coefficient
     return ScoreTrainer(
         model=model,
-        args=RewardConfig(**common, max_length=None, center_rewards_coefficient=centre),
-        train_dataset=_dataset(train),
-        eval_dataset=_dataset(heldout) if heldout else None,
+        args=RewardArguments(**common, max_length=None, center_rewards_coefficient=centre),
+        train_dataset=_turns_dataset(train),
+        eval_dataset=_turns_dataset(heldout) if heldout else None,
         processing_class=vocabulary.tokenizer,
         peft_config=adapters(config, model, vocabulary, TaskType.SEQ_CLS),
         callbacks=list(callbacks),
@@ -66,7 +67,7 @@ def _load(job: Job, vocabulary: Vocabulary) -> Any:
     return model
 
 
-def _dataset(examples: Sequence[PairExample]) -> Dataset:
+def _turns_dataset(examples: Sequence[PairExample]) -> Dataset:
     return Dataset.from_dict(
         {
             "chosen_ids": [[*e.prompt_ids, *e.chosen_ids] for e in examples],

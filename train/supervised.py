@@ -71,8 +71,8 @@ def build_trainer(
     trainer = Student(
         model=model,
         args=_arguments(config, output, evaluates=bool(heldout)),
-        train_dataset=_dataset(train),
-        eval_dataset=_dataset(heldout) if heldout else None,
+        train_dataset=_rows_dataset(train),
+        eval_dataset=_rows_dataset(heldout) if heldout else None,
         processing_class=vocabulary.tokenizer,
         peft_config=adapters(config, model, vocabulary, TaskType.CAUSAL_LM),
         callbacks=list(callbacks),
@@ -97,7 +97,7 @@ def keeps_apart(model: PreTrainedModel) -> bool:
     return torch.allclose(*logits, atol=1e-4)
 
 
-def _dataset(examples: Sequence[Example]) -> Dataset:
+def _rows_dataset(examples: Sequence[Example]) -> Dataset:
     return Dataset.from_dict(
         {
             "input_ids": [example.input_ids for example in examples],

@@ -1,6 +1,6 @@
 """Pairs out of search trees (STAIR, arXiv 2502.02384, step-level preferences; released code).
 
-A row is the trace of a search; its payload holds the tree (`synth/trees/tree.py`). Pairs of steps
+A row is the trace of a search; its payload holds the tree (`synth.trees.tree`). Pairs of steps
 compare siblings, and what they share stands in the prompt as the beginning of the assistant's
 turn. Pairs of trajectories compare whole turns of one tree. Pairs of prefixes compare siblings
 as well, but from the beginning of the turn: a process reward model reads a turn so far.

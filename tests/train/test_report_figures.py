@@ -11,7 +11,7 @@ from train.report.axes import Axis, doubling_axis, number_axis, share_axis
 from train.report.cells import Cell, percent, points
 from train.report.figures import FRAME, Figure, Series, arrow_figure, line_figure
 from train.report.forest import Line, forest_figure
-from train.report.scatter import FRAME as PLANE
+from train.report.scatter import SCATTER_FRAME as PLANE
 from train.report.scatter import scatter_figure
 
 SHARES = st.floats(0, 1)

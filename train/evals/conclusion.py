@@ -51,7 +51,7 @@ def conclude(
     primary = primary_comparison(section, names, arms)
     train = split_seeds(load_seeds(of.config.seeds), of.config.seeds.eval_share).train
     inputs = {
-        **{f"evaluate {name}": _digest(of, name) for name in names},
+        **{f"evaluate {name}": _manifest_digest(of, name) for name in names},
         "primary": digest(None if primary is None else primary.model_dump()),
         "helpfulness": digest(preferred),
         "students": digest({arm: list(own) for arm, own in of.students.items()}),
@@ -83,7 +83,7 @@ def conclude(
     return stage("compare", of.folder, inputs, make, clean)
 
 
-def _digest(of: Evaluation, name: str) -> str:
+def _manifest_digest(of: Evaluation, name: str) -> str:
     return manifest_digest(model_folder(of.config.run, name))
 
 

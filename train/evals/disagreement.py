@@ -37,12 +37,12 @@ def _pair(first: str, second: str, records: Sequence[Record]) -> Json:
 
 def _decided(first: str, second: str, records: Sequence[Record]) -> Iterator[tuple[str, str, str]]:
     for record in records:
-        one, other = _verdict(record, first), _verdict(record, second)
+        one, other = _said(record, first), _said(record, second)
         if UNDETERMINED not in (one, other):
             yield record.row_id, one, other
 
 
-def _verdict(record: Record, judge: str) -> str:
+def _said(record: Record, judge: str) -> str:
     if judge == RULES:
         return record.verdict
     said = record.says(judge)

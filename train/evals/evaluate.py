@@ -160,7 +160,7 @@ def _count(of: Evaluation, subject: Subject, records: Sequence[Record]) -> Manif
         "rules": digest(SCORING_VERSION, RULES_VERSION),
         "judges": digest(revisions(of.panel)),
         "certificates": digest([_certified(seat) for seat in of.panel]),
-        "answers": _digest(records),
+        "answers": _records_digest(records),
     }
 
     def make() -> Manifest:
@@ -187,7 +187,7 @@ def _certified(seat: Seat) -> object:
     return None if seat.certificate is None else seat.certificate.model_dump(mode="json")
 
 
-def _digest(records: Sequence[Record]) -> str:
+def _records_digest(records: Sequence[Record]) -> str:
     """Return the digest of what was answered and judged; a retry makes it another."""
     return digest([_told(record) for record in records])
 

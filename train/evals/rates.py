@@ -81,14 +81,14 @@ class Rates:
 
     def grade(self, records: Sequence[Record], judge: str) -> Json:
         """Return the mean over prompts of a judge's mean grade, in [0, 1]."""
-        grades = metrics.grades(records, judge)
-        known = [[grade for grade in one.grades if grade is not None] for one in grades]
+        graded = metrics.grades(records, judge)
+        known = [[grade for grade in one.grades if grade is not None] for one in graded]
         values = [
             (one.cluster, sum(found) / len(found))
-            for one, found in zip(grades, known, strict=True)
+            for one, found in zip(graded, known, strict=True)
             if found
         ]
-        ends = metrics.grade_bounds(grades)
+        ends = metrics.grade_bounds(graded)
         return estimate_json(estimate([Term(values=values)], self.resampling)) | {
             "prompts": len(values),
             "answers": len(records),

@@ -15,8 +15,8 @@ from train.evals.attacks import AttackConfig
 from train.evals.config import EvaluateConfig
 from train.evals.language import looks_like_language
 from train.evals.suites.suites import Suite
-from train.evals.transforms import REWRITERS
 from train.evals.transforms.rewrite_files import load_rewrites, load_techniques
+from train.evals.transforms.rewriters import REWRITERS
 from train.evals.transforms.rewrites import Details, Rewritten, rewrite, translate_back
 
 

@@ -10,7 +10,7 @@ from train.report.figures import marker, shortened
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 340, 116, 22, 10, 40
 _MARK_PX = 11  # from one model's dot to the next one's
 _GAP_PX = 12  # from one line to the next
-_LABEL_CHARACTERS = 17  # what the left margin holds
+_MODEL_CHARACTERS = 17  # what the left margin holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def forest_figure(title: str, description: str, x: Axis, lines: Sequence[Line]) 
     )
     labels, marks, y = [], [], float(_TOP)
     for line, height in zip(lines, heights, strict=True):
-        labels.append(Label(shortened(line.name, _LABEL_CHARACTERS), line.note, y + height / 2, y))
+        labels.append(Label(shortened(line.name, _MODEL_CHARACTERS), line.note, y + height / 2, y))
         first = y + (_GAP_PX + _MARK_PX) / 2
         marks += [
             _mark(frame, x, style, found, first + place * _MARK_PX)

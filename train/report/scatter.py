@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from train.report.axes import Axis, Frame
 from train.report.figures import marker
 
-FRAME = Frame(width=340, height=300, left=8, right=8, top=22, bottom=32)
+SCATTER_FRAME = Frame(width=340, height=300, left=8, right=8, top=22, bottom=32)
 _RADIUS_PX = 3.0
 _MARGIN = 0.05  # of the plane's width, around the points
 
@@ -49,11 +49,11 @@ def scatter_figure(
     every = [point for points in clouds.values() for point in points]
     x, y = (_axis(label, [point[i] for point in every]) for i, label in enumerate(labels))
     dots = [
-        Dot(style, marker(style, FRAME.x(x, px), FRAME.y(y, py), _RADIUS_PX))
+        Dot(style, marker(style, SCATTER_FRAME.x(x, px), SCATTER_FRAME.y(y, py), _RADIUS_PX))
         for style, points in clouds.items()
         for px, py in points
     ]
-    return Scatter(title, description, FRAME, x, y, [], dots)
+    return Scatter(title, description, SCATTER_FRAME, x, y, [], dots)
 
 
 def _axis(label: str, values: Sequence[float]) -> Axis:

@@ -15,7 +15,7 @@ def card_markdown(card: Json) -> str:
         "# Evaluation card",
         "What was asked of whom, who judged, what came out and what is missing. Rates in percent, "
         "differences in points, each with its 95 % interval. Prompts are named by id, never shown.",
-        *_section("Headline", _numbers(card)),
+        *_section("Headline", _show_numbers(card)),
         f"ASR is by {cell(card['headline'])}. "
         + (
             "It is a proxy and an upper bound: whether an answer is harmful was not judged."
@@ -26,10 +26,10 @@ def card_markdown(card: Json) -> str:
         *_section("Judges", _judges(card)),
         *_section("Models", _models(card)),
         *_section("Data", _data(card)),
-        *_section("Attacks", _attacks(card)),
+        *_section("Attacks", _show_attacks(card)),
         *_section("Overlaps", _overlaps(card)),
-        *_section("Answers without a verdict, cut, or garbled", _answers(card)),
-        *_section("Comparisons of unlike truncation", _unlike(card)),
+        *_section("Answers without a verdict, cut, or garbled", _show_answers(card)),
+        *_section("Comparisons of unlike truncation", _show_unlike(card)),
         *_section("Decoding and seeds", _settings(card)),
         *_section("Software", _table(("Package", "Version"), sorted(card["software"].items()))),
     ]
@@ -47,7 +47,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _numbers(card: Json) -> str:
+def _show_numbers(card: Json) -> str:
     columns = ("Model", "Prompts", "ASR", "ASR, corrected", "Over-refusal", "Discrimination")
     rows = [
         [
@@ -136,7 +136,7 @@ def _files(files: Sequence[Json]) -> str:
     return ", ".join(f"{file['name']} {file['sha256']}" for file in files) or _NONE
 
 
-def _attacks(card: Json) -> str:
+def _show_attacks(card: Json) -> str:
     rows = [
         [one["attack"], one["family"], one["version"], _written_by(one, card), _files(one["files"])]
         for one in card["attacks"]
@@ -163,7 +163,7 @@ def _overlaps(card: Json) -> str:
     return _table(("Suite", "Shares with", "Exactly", "Nearly", "Ids"), rows)
 
 
-def _answers(card: Json) -> str:
+def _show_answers(card: Json) -> str:
     columns = ("Model", "Prompts", "Answers", "Undetermined (rules)", "By judge", "Reasons")
     rows = [
         [
@@ -182,7 +182,7 @@ def _answers(card: Json) -> str:
     return _table((*columns, "Truncated", "Unclosed", "Degenerate"), rows)
 
 
-def _unlike(card: Json) -> str:
+def _show_unlike(card: Json) -> str:
     rows = [
         [
             f"{one['model']} vs {one['baseline']}",

@@ -16,7 +16,6 @@ from threadpoolctl import threadpool_limits
 
 from train.evals.representation.fits import (
     Axis,
-    Floats,
     cross_fitted_axis,
     held_out_scores,
     principal_plane,
@@ -28,7 +27,7 @@ from train.evals.representation.intervals import (
     mean_estimate,
 )
 from train.evals.representation.probes import BENIGN, HARMFUL, ID
-from train.evals.representation.prompts import Mask, Prompts
+from train.evals.representation.prompts import Floats, Mask, Prompts
 from train.evals.statistics.intervals import LEVEL, NOTHING, Estimate
 
 Json = dict[str, Any]

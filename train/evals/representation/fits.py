@@ -7,13 +7,10 @@ rotation of the states gives the same answers (see `states`).
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
-from train.evals.representation.prompts import Ints, Mask
-
-Floats = NDArray[np.float64]
+from train.evals.representation.prompts import Floats, Ints, Mask
 
 _MAX_ITERATIONS = 2000
 

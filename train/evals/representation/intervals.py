@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from train.evals.representation.prompts import Ints, Mask
+from train.evals.representation.prompts import Floats, Ints, Mask
 from train.evals.statistics.intervals import (
     LEVEL,
     NOTHING,
@@ -21,8 +20,6 @@ from train.evals.statistics.intervals import (
     estimate,
     wilson,
 )
-
-Floats = NDArray[np.float64]
 
 _TAILS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
 _METHOD = "cluster bootstrap"

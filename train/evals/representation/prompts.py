@@ -12,6 +12,7 @@ from synth.digest import digest
 from train.evals.representation.probes import ID, Probe
 from train.evals.statistics.intervals import Resampling
 
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 

@@ -12,7 +12,7 @@ import string
 
 from train.evals.transforms.base import Transform, first_turn, most_readable, with_rule
 
-FAMILY = "cipher"
+CIPHER = "cipher"
 
 _ROT13_RULE = (
     "The text below is written in ROT13: every letter stands for the one thirteen places on in "
@@ -121,42 +121,42 @@ def _self_cipher(prompt: str) -> str:
 CIPHERS = (
     Transform(
         name="rot13",
-        family=FAMILY,
+        family=CIPHER,
         version=1,
         apply=with_rule(_ROT13_RULE, _rot13),
         decode=_unrot13,
     ),
     Transform(
         name="caesar3",
-        family=FAMILY,
+        family=CIPHER,
         version=1,
         apply=with_rule(_CAESAR_RULE, _caesar3),
         decode=_uncaesar3,
     ),
     Transform(
         name="leetspeak",
-        family=FAMILY,
+        family=CIPHER,
         version=1,
         apply=with_rule(_LEET_RULE, _leetspeak),
         decode=_unleet,
     ),
     Transform(
         name="reversed_words",
-        family=FAMILY,
+        family=CIPHER,
         version=1,
         apply=with_rule(_REVERSED_RULE, _reverse_words),
         decode=_unreverse,
     ),
     Transform(
         name="full_width",
-        family=FAMILY,
+        family=CIPHER,
         version=1,
         apply=with_rule(_WIDE_RULE, _full_width),
         decode=_narrow,
     ),
     Transform(
         name="self_cipher",
-        family=FAMILY,
+        family=CIPHER,
         version=1,
         apply=_self_cipher,
         decode=first_turn("Message:", "Reply:"),

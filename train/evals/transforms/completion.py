@@ -9,7 +9,7 @@ import re
 
 from train.evals.transforms.base import Transform, plain_reply
 
-FAMILY = "code"
+CODE = "code"
 
 _NUM_PIECES = 5
 
@@ -84,7 +84,7 @@ def _line_content(line: str) -> str:
 
 
 COMPLETIONS = tuple(
-    Transform(name=name, family=FAMILY, version=1, apply=apply, decode=_content)
+    Transform(name=name, family=CODE, version=1, apply=apply, decode=_content)
     for name, apply in (
         ("code_docstring", _docstring),
         ("code_list", _list),

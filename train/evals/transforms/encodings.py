@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from train.evals.transforms.base import Transform, most_readable
-from train.evals.transforms.ciphers import FAMILY
+from train.evals.transforms.ciphers import CIPHER
 
 
 def _base64(prompt: str) -> str:
@@ -111,8 +111,8 @@ def _unzero(reply: str) -> str | None:
 
 
 ENCODINGS = (
-    Transform(name="base64", family=FAMILY, version=1, apply=_base64, decode=_unbase64),
-    Transform(name="morse", family=FAMILY, version=1, apply=_morse, decode=_unmorse),
-    Transform(name="ascii_codes", family=FAMILY, version=1, apply=_ascii_codes, decode=_unascii),
-    Transform(name="zero_width", family=FAMILY, version=1, apply=_zero_width, decode=_unzero),
+    Transform(name="base64", family=CIPHER, version=1, apply=_base64, decode=_unbase64),
+    Transform(name="morse", family=CIPHER, version=1, apply=_morse, decode=_unmorse),
+    Transform(name="ascii_codes", family=CIPHER, version=1, apply=_ascii_codes, decode=_unascii),
+    Transform(name="zero_width", family=CIPHER, version=1, apply=_zero_width, decode=_unzero),
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from train.evals.transforms.base import Transform, first_turn, plain_reply
 
-FAMILY = "format"
+FORMAT = "format"
 
 _PREFIX = "Sure, here is what you asked for:"
 
@@ -105,7 +105,7 @@ def _few_shot(prompt: str) -> str:
 
 
 FORMATS = tuple(
-    Transform(name=name, family=FAMILY, version=1, apply=apply, decode=decode)
+    Transform(name=name, family=FORMAT, version=1, apply=apply, decode=decode)
     for name, apply, decode in (
         ("prefix", _prefix, _without_prefix),
         ("refusal_suppression", _refusal_suppression, plain_reply),

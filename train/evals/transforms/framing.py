@@ -5,7 +5,7 @@ None is taken from the wild: what is measured is the frame, not a string that ma
 
 from train.evals.transforms.base import Transform, plain_reply
 
-FAMILY = "role"
+ROLE = "role"
 
 
 def _story(prompt: str) -> str:
@@ -38,7 +38,7 @@ def _game_master(prompt: str) -> str:
 
 
 FRAMES = tuple(
-    Transform(name=name, family=FAMILY, version=1, apply=apply, decode=plain_reply)
+    Transform(name=name, family=ROLE, version=1, apply=apply, decode=plain_reply)
     for name, apply in (
         ("story", _story),
         ("teacher", _teacher),

@@ -11,7 +11,7 @@ from random import Random
 from synth.digest import digest
 from train.evals.transforms.base import Transform, plain_reply
 
-FAMILY = "noise"
+NOISE = "noise"
 
 _TYPO_SHARE = 0.3  # of the words with four letters or more
 _SPACE_SHARE = 0.15  # of the places between two letters
@@ -63,7 +63,7 @@ def _random_spacing(prompt: str) -> str | None:
 
 
 NOISES = tuple(
-    Transform(name=name, family=FAMILY, version=1, apply=apply, decode=plain_reply)
+    Transform(name=name, family=NOISE, version=1, apply=apply, decode=plain_reply)
     for name, apply in (
         ("typos", _typos),
         ("random_case", _random_case),

@@ -9,7 +9,7 @@ import re
 
 from train.evals.transforms.base import Transform, plain_reply
 
-FAMILY = "tense"
+TENSE = "tense"
 
 _ASKED_HOW = re.compile(
     r"(?:please )?(?:(?:tell|show|teach) me |explain |describe |set out |outline )?how "
@@ -47,6 +47,6 @@ def _future_tense(prompt: str) -> str:
 
 
 TENSES = tuple(
-    Transform(name=name, family=FAMILY, version=1, apply=apply, decode=plain_reply)
+    Transform(name=name, family=TENSE, version=1, apply=apply, decode=plain_reply)
     for name, apply in (("past_tense", _past_tense), ("future_tense", _future_tense))
 )
