@@ -3,22 +3,22 @@
 from collections.abc import Collection, Sequence
 
 from ray_jobs.config import RunConfig
-from synth.check import check_model, check_resources, check_static
+from synth.checks.static import check_model, check_resources, check_static
+from synth.cluster.job import came_with_its_folder, check_seen_by_all
 from synth.errors import BadInput
-from synth.job_env import came_with_its_folder, check_seen_by_all
-from synth.models import SCRIPTED
+from synth.models.identity import SCRIPTED
 from synth.recipes import RECIPES
 from synth.run import find_recipes
 from synth.storage import is_remote
 from synth.students import student_name, trainings
 from train.config import Kind
+from train.evals.attacks.rewriting import check_attacks
 from train.evals.comparison import primary_comparison
 from train.evals.config import BASE, EvaluateConfig
+from train.evals.files import read_suite
+from train.evals.lm_harness import check_installed
 from train.evals.panel import judge_models, read_certificates
-from train.evals.rewriting import check_attacks
 from train.evals.subject import searched_names
-from train.evals.suites.files import read_suite
-from train.evals.utility.lm_harness import check_installed
 
 
 def check_run(config: RunConfig, *, accept_drift: str | None = None, here: bool = True) -> None:

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import ValidationInfo, field_validator
 
 from synth import storage
-from synth.config import Positive, Strict, SynthConfig
+from synth.config.schema import Positive, Strict, SynthConfig
 from train.config import FinetuneConfig, Match
 from train.evals.config import EvaluateConfig
 

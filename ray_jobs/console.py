@@ -18,8 +18,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from guidelines.plain import one_line
-from synth.drive import Progress as DriveProgress
-from synth.progress import Report
+from synth.drive.drive import Progress as DriveProgress
+from synth.drive.progress import Report
 
 PLAIN_WIDTH = 160  # of tables in a log, where there is no terminal to ask
 PLAIN_EVERY_S = 10.0

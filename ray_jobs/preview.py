@@ -12,7 +12,7 @@ from ray_jobs.exits import finish
 from ray_jobs.job import config_argument, dry, naming, set_option, verbose_option
 from ray_jobs.logs import logging_to
 from ray_jobs.show import show_preview
-from synth.configfile import load_config
+from synth.config.configfile import load_config
 from synth.preview import preview
 from synth.synthesize import Options
 

@@ -22,8 +22,8 @@ from ray_jobs.summary import (
     times_table,
 )
 from synth.dataset import curate_run
-from train.recipes import compare_recipes, recipes_tables
 from train.report import write_report
+from train.report.recipes import compare_recipes, recipes_tables
 
 log = logging.getLogger(__name__)
 

@@ -25,10 +25,10 @@ from ray_jobs.console import progress_console, say
 from ray_jobs.exits import BAD_INPUT, DONE, FAULT, INTERRUPTED, UNFINISHED, finish
 from ray_jobs.job import config_argument, naming, set_option
 from ray_jobs.logs import logging_to
-from synth.check import check_secrets, secret_names
-from synth.configfile import load_config
+from synth.checks.static import check_secrets, secret_names
+from synth.cluster.job import check_seen_by_all
+from synth.config.configfile import load_config
 from synth.errors import BadInput, RunFault
-from synth.job_env import check_seen_by_all
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient

@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 
 from guidelines import GuidelineSet
 from synth import storage
-from synth.config import ModelConfig, SynthConfig
-from synth.interrupts import run_to_end
-from synth.ledger import again, owed, read_traces
-from synth.plan import Lease, num_rounds, planned_tries, publish_round, round_path
+from synth.calls.interrupts import run_to_end
+from synth.config.schema import ModelConfig, SynthConfig
+from synth.drive.runner import Work
 from synth.records import Item, Outcome, Sampling
-from synth.runner import Work
 from synth.synthesize import Options, num_workers, open_chats, work_through
+from synth.workspace.ledger import again, owed, read_traces
+from synth.workspace.plan import Lease, num_rounds, planned_tries, publish_round, round_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

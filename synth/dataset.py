@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from synth import curate as curation
-from synth.budget import ACCOUNT, over_budget
-from synth.config import CurateConfig, SynthConfig
+from synth.calls.interrupts import run_to_end
+from synth.config.schema import CurateConfig, SynthConfig
 from synth.curate.rules import Drop
-from synth.interrupts import run_to_end
-from synth.ledger import read_traces
 from synth.measures.store import Map
 from synth.records import Cell, Seed
 from synth.run import Run, load_run, read_config
-from synth.stage import Manifest
 from synth.students import current_rows, has_students, model_ids
 from synth.synthesize import Options, synthesize
+from synth.token_budget import ACCOUNT, over_budget
+from synth.workspace.ledger import read_traces
+from synth.workspace.stage import Manifest
 
 MANY_LEASES = 32  # fewer are judged sooner in this process than a cluster starts
 
@@ -88,7 +88,7 @@ def set_aside(run: Run) -> dict[str, Drop]:
     """Return the traces that are out of the question for training, and why, by `row_id`.
 
     They are stale (`synth/students.py`), or came after their recipe's tokens were spent
-    (`synth/budget.py`).
+    (`synth/token_budget.py`).
     """
     aside: dict[str, Drop] = {}
     for name, recipe in run.recipes.items():
@@ -133,7 +133,7 @@ def _spread(config: SynthConfig) -> Map:
             yield from builtins.map(function, leases)
             return
         # Ray comes up only where it pays.
-        from synth.cluster import join_ray, ray_map  # noqa: PLC0415
+        from synth.cluster.joining import join_ray, ray_map  # noqa: PLC0415
 
         join_ray()
         yield from ray_map(function, leases)

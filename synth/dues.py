@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from synth.ledger import again, owed
-from synth.plan import Kind, Lease
 from synth.recipes.base import Step
 from synth.records import Item, Outcome
 from synth.run import Run
 from synth.students import model_ids
+from synth.workspace.ledger import again, owed
+from synth.workspace.plan import Kind, Lease
 
 
 def owed_by(run: Run) -> list[Lease]:

@@ -5,12 +5,12 @@ from functools import partial
 from statistics import fmean
 
 from synth import storage
+from synth.calls.usage import cost, read_usage
 from synth.dues import owed_by
-from synth.ledger import finished, read_counts, read_traces
-from synth.plan import lease_rows
 from synth.rounds import Accepted, due_items, makes_items
 from synth.run import Run
-from synth.usage import cost, read_usage
+from synth.workspace.ledger import finished, read_counts, read_traces
+from synth.workspace.plan import lease_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,10 @@ from typing import Any
 
 from guidelines import GuidelineSet
 from synth.batch import Batch, RunBatch
-from synth.config import ModelConfig
+from synth.config.schema import ModelConfig
 from synth.digest import digest
 from synth.judges.base import Exchange, Judge, ModelJudge, RuleJudge, Verdict, undetermined
-from synth.models import identify
+from synth.models.identity import identify
 from synth.recipes import Models, Recipe, Step
 from synth.records import Item, Outcome, Sampling, Seed, Trace
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from synth.config import ModelConfig, SynthConfig
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.errors import BadInput
 from synth.recipes import Recipe, Step
 

@@ -16,11 +16,15 @@ from itertools import chain, count, islice
 
 import pyarrow.compute as pc
 
-from synth.budget import ACCOUNT, phases, samples_for
 from synth.dues import interrupted, owed_by
-from synth.known import Known
-from synth.ledger import read_traces
-from synth.plan import (
+from synth.recipes.base import Before, ItemsFunction, Recipe, Row, Step, Train
+from synth.records import STUDENT, Cell, Item, Seed
+from synth.run import Run
+from synth.students import current_rows, model_ids
+from synth.token_budget import ACCOUNT, phases, samples_for
+from synth.workspace.known import Known
+from synth.workspace.ledger import read_traces
+from synth.workspace.plan import (
     Kind,
     Lease,
     lease_rows,
@@ -29,10 +33,6 @@ from synth.plan import (
     planned_items,
     publish_round,
 )
-from synth.recipes.base import Before, ItemsFunction, Recipe, Row, Step, Train
-from synth.records import STUDENT, Cell, Item, Seed
-from synth.run import Run
-from synth.students import current_rows, model_ids
 
 OVERSHOOT = 1.1  # of the deficit: acceptance differs from round to round
 FIRST_ACCEPTANCE = 0.5  # assumed before anything has been seen

@@ -13,18 +13,18 @@ import yaml
 
 from guidelines import GuidelineSet
 from synth import storage
-from synth.config import ModelConfig, SynthConfig
+from synth.config.schema import ModelConfig, SynthConfig
+from synth.config.yamlfile import parse_yaml
 from synth.digest import digest, digest_bytes
-from synth.embedded import EMBEDDED_DIGEST
 from synth.errors import BadInput
 from synth.guideline_files import load_set
-from synth.models import EMBEDDED, SCRIPTED, ModelIdentity, identify
+from synth.models.embedded import EMBEDDED_DIGEST
+from synth.models.identity import EMBEDDED, SCRIPTED, ModelIdentity, identify
 from synth.recipes import Recipe, find_recipe
 from synth.records import SCHEMA_VERSION, Seed
 from synth.roles import needed_roles
-from synth.seeds import decontaminate, load_seeds, split_seeds, take
+from synth.seeds.seeds import decontaminate, load_seeds, split_seeds, take
 from synth.students import check_recipes
-from synth.yamlfile import parse_yaml
 
 CONFIG_FILE = "config.yaml"
 Fingerprint = dict[str, str]

@@ -9,14 +9,14 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from synth.config import ModelConfig
+from synth.config.schema import ModelConfig
 from synth.errors import BadInput
-from synth.plan import Kind, Lease
 from synth.pools.layout import plan_pools
 from synth.recipes.base import Step
 from synth.roles import TRAINED_ROLES, model_of, needed_roles
 from synth.run import Run, run_digest
 from synth.students import is_trained, student_name, trained_model
+from synth.workspace.plan import Kind, Lease
 
 log = logging.getLogger(__name__)
 

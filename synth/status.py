@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from synth import storage
+from synth.calls.usage import Cost, cost, read_usage
+from synth.drive.progress import read_accepted, read_progress
 from synth.errors import BadInput
-from synth.ledger import LeaseCounts, finished, owed, read_counts, read_traces
-from synth.plan import Lease, num_rounds, read_leases
-from synth.progress import read_accepted, read_progress
 from synth.records import Cell, Outcome
 from synth.rounds import from_seeds
 from synth.run import CONFIG_FILE, Run, read_config, workspace_of
-from synth.stage import Manifest, read_manifest
-from synth.usage import Cost, cost, read_usage
-from synth.workspaces import batches
+from synth.workspace.ledger import LeaseCounts, finished, owed, read_counts, read_traces
+from synth.workspace.plan import Lease, num_rounds, read_leases
+from synth.workspace.stage import Manifest, read_manifest
+from synth.workspace.workspaces import batches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from synth import storage
-from synth.config import ModelConfig, SynthConfig
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.errors import BadInput
-from synth.models import identify
+from synth.models.identity import identify
 from synth.recipes.base import SFT, Recipe, Row, Step, Train
-from synth.stage import MANIFEST
+from synth.workspace.stage import MANIFEST
 
 
 def trainings(recipe: Recipe) -> tuple[Train, ...]:

@@ -10,27 +10,27 @@ from dataclasses import dataclass
 
 from synth import storage
 from synth.chat import ChatSpec
-from synth.config import ModelConfig, SynthConfig
+from synth.checks.endpoints import check_abilities, prove_endpoints
+from synth.cluster.job import in_ray_job
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.digest import digest
-from synth.drive import Drive, Refill, WorkerDoor, nothing_more
-from synth.dues import owed_by
-from synth.job_env import in_ray_job
-from synth.ledger import finished, owed, tally
-from synth.plan import Lease
-from synth.pools.layout import chat_specs, plan_pools
-from synth.progress import (
+from synth.drive.drive import Drive, Refill, WorkerDoor, nothing_more
+from synth.drive.progress import (
     Heartbeat,
     Report,
     note_accepted,
     note_seconds,
     refuse_second_driver,
 )
-from synth.prove import check_abilities, prove_endpoints
+from synth.drive.runner import Runner, Work
+from synth.dues import owed_by
+from synth.pools.layout import chat_specs, plan_pools
 from synth.records import Cell, Sampling
 from synth.rounds import Accepted, plan_due
 from synth.run import Run, fingerprint, open_run, run_digest
-from synth.runner import Runner, Work
 from synth.session import Session, next_session
+from synth.workspace.ledger import finished, owed, tally
+from synth.workspace.plan import Lease
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ async def open_chats(
         yield specs
         return
     # Ray comes up only here: neither a run that owes nothing nor one without pools loads it.
-    from synth.cluster import join_ray  # noqa: PLC0415
+    from synth.cluster.joining import join_ray  # noqa: PLC0415
     from synth.pools.lifecycle import pools  # noqa: PLC0415
 
     if config.limits.workers != 0:
@@ -186,7 +186,7 @@ async def _workers(config: SynthConfig, work: Work, stage: str) -> AsyncIterator
             await runner.close()
         return
     # It imports Ray.
-    from synth.worker import start_workers, stop_workers, until_ready  # noqa: PLC0415
+    from synth.drive.worker import start_workers, stop_workers, until_ready  # noqa: PLC0415
 
     timeout_s, labels = config.limits.start_timeout_s, config.limits.worker_labels
     digest_of_run = run_digest(config.run)

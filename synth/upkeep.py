@@ -2,12 +2,12 @@
 
 import asyncio
 
-from synth.ledger import again
-from synth.plan import num_rounds, publish_round
 from synth.records import Outcome
 from synth.run import run_digest, workspace_of
 from synth.status import check_is_run
-from synth.workspaces import batches
+from synth.workspace.ledger import again
+from synth.workspace.plan import num_rounds, publish_round
+from synth.workspace.workspaces import batches
 
 
 def retry_failed(run: str) -> int:

@@ -28,7 +28,7 @@ HEAVY = {
     "train.students": ENGINES,
     "train.evals": ENGINES,
     "train.report": ENGINES,
-    "train.recipes": ENGINES,
+    "train.report.recipes": ENGINES,
     "ray_jobs.cli": ("ray", *ENGINES),
 }
 

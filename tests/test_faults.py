@@ -17,9 +17,9 @@ import yaml
 
 from ray_jobs.exits import exit_code
 from synth.digest import digest
-from synth.ledger import read_traces
 from synth.records import Message, Sampling
 from synth.status import read_status
+from synth.workspace.ledger import read_traces
 from tests.commands import Cli
 
 ROWS = 20
@@ -173,7 +173,7 @@ def test_a_clock_that_jumps_changes_nothing(
     jumps = Random(7)
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + jumps.choice((-1e7, -60.0, 0.0, 1e7)))
-    monkeypatch.setattr("synth.progress.BEAT_S", 0.0)
+    monkeypatch.setattr("synth.drive.progress.BEAT_S", 0.0)
     config = write_config(tmp_path)
     assert cli("run", config).code == 0
     assert row_ids(tmp_path / "run") == undisturbed

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from synth import build_dataset
-from synth.config import Limits, ModelConfig, SeedsConfig, SynthConfig
+from synth.config.schema import Limits, ModelConfig, SeedsConfig, SynthConfig
 from synth.recipes import RECIPES, find_recipe
 from tests.test_marks import unmarked
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from ray_jobs.console import live_progress
 from ray_jobs.exits import exit_code
 from ray_jobs.logs import logging_to
-from synth.drive import Progress
+from synth.drive.drive import Progress
 from synth.errors import RunFault
 from tests.commands import Cli
 from tests.hostile import FORGED, HOSTILE, TERMINAL, is_plain

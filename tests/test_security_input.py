@@ -142,8 +142,8 @@ BOUNDED = f"""
 import re, resource
 from pathlib import Path
 from ray_jobs.cli import main
-import ray_jobs.check, synth.seed_parquet
-synth.seed_parquet.UNFOLDED_BYTES >>= 3  # or the test takes long to get there
+import ray_jobs.check, synth.seeds.parquet
+synth.seeds.parquet.UNFOLDED_BYTES >>= 3  # or the test takes long to get there
 used = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) << 10
 resource.setrlimit(resource.RLIMIT_AS, (used + {3 * GIB}, used + {3 * GIB}))
 main()

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from synth.chat import ChatSpec
 from synth.chat.endpoint import EndpointChat
-from synth.config import EndpointConfig
+from synth.config.schema import EndpointConfig
 from synth.errors import PoolFault, Refused
 from synth.records import Message, Sampling
 

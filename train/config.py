@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from synth.config import Name, Positive, Resources, Share, Strict
+from synth.config.schema import Name, Positive, Resources, Share, Strict
 from synth.digest import digest
 
 Kind = Literal["sft", "dpo", "reward"]

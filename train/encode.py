@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from synth.errors import Invalid
-from synth.families import Family
+from synth.models.families import Family
+from synth.models.rendering import encode_chat
 from synth.records import Message
-from synth.rendering import encode_chat
 
 IGNORED = -100  # the label of a token outside the loss, torch's own convention
 

@@ -22,10 +22,10 @@ from ray.train.v2.api.result import Result
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from synth import storage
-from synth.config import ModelConfig
+from synth.cluster.room import LOOK_S, Watch, section_demand
+from synth.config.schema import ModelConfig
 from synth.errors import BadInput, RunFault
-from synth.models import identify
-from synth.room import LOOK_S, Watch, section_demand
+from synth.models.identity import identify
 from train.config import FinetuneConfig
 from train.job import Job
 from train.loop import MODEL, SUMMARY, train_loop

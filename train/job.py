@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from synth.config import FamilyConfig, StorageConfig
+from synth.config.schema import FamilyConfig, StorageConfig
 from train.config import FinetuneConfig, Kind
 
 

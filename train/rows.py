@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.curate.shards import Split
-from synth.families import family_of
+from synth.models.families import family_of
 from train.encode import AnyExample, Encoded, Example, PairExample, encode_pairs, encode_rows
 from train.job import Job
 from train.match import Key, spread

@@ -13,7 +13,7 @@ from synth import storage
 from synth.curate import SFT
 from synth.curate.shards import Split
 from synth.errors import BadInput
-from synth.stage import MANIFEST, read_manifest
+from synth.workspace.stage import MANIFEST, read_manifest
 from train.config import Match
 from train.match import Key, choose
 

@@ -10,14 +10,14 @@ from functools import partial
 from typing import NamedTuple
 
 from synth import storage
-from synth.config import ModelConfig, SynthConfig
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.curate import curated_folder
 from synth.errors import BadInput
-from synth.models import identify
+from synth.models.identity import identify
 from synth.recipes import Recipe, Train
 from synth.run import find_recipes
-from synth.stage import MANIFEST, Manifest, changed_inputs, stage
 from synth.students import has_later_steps, own_training, start_of, student_name, trainings
+from synth.workspace.stage import MANIFEST, Manifest, changed_inputs, stage
 from train.config import FinetuneConfig
 from train.shards import read_split
 from train.training import TRAINING, Plan, Training, clean, has_pairs, make

@@ -15,7 +15,7 @@ import torch
 from transformers import AddedToken, AutoTokenizer, PreTrainedModel
 
 from synth.errors import BadInput
-from synth.stage import read_manifest
+from synth.workspace.stage import read_manifest
 from train.job import Job
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from synth import storage
-from synth.config import FamilyConfig, ModelConfig
+from synth.config.schema import FamilyConfig, ModelConfig
 from synth.digest import digest
 from synth.errors import BadInput
-from synth.models import ModelIdentity, identify
+from synth.models.identity import ModelIdentity, identify
 from synth.recipes import Recipe, Train
-from synth.stage import MANIFEST, Manifest, read_manifest
+from synth.workspace.stage import MANIFEST, Manifest, read_manifest
 from train.config import FinetuneConfig
 from train.job import Job
 from train.pairs import read_pairs
@@ -157,7 +157,7 @@ def _keep(training: Training) -> dict[str, Any]:
 
 def _fit(training: Training) -> dict[str, Any]:
     # Heavy: a driver that has nothing to train does without Ray and torch.
-    from synth.cluster import join_ray  # noqa: PLC0415
+    from synth.cluster.joining import join_ray  # noqa: PLC0415
     from train.fit import fit  # noqa: PLC0415
 
     join_ray()

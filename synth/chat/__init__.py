@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from synth.config import EndpointConfig
+from synth.config.schema import EndpointConfig
 from synth.records import Ability, Message, Reply, Sampling
 
 __all__ = ["Chat", "ChatSpec", "Score"]

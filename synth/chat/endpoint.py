@@ -1,7 +1,7 @@
 """The chat of any OpenAI-compatible server.
 
 Each call is one request: waiting, trying again and finding the server's room are the business
-of `synth.metering` and `synth.admission`. Unlike our own engines, a server renders the
+of `synth.calls.metering` and `synth.calls.admission`. Unlike our own engines, a server renders the
 conversation itself: whether a user's text can forge a turn is the server's affair.
 """
 
@@ -20,7 +20,7 @@ from synth.chat.obeyed import disobeyed
 from synth.chat.refusals import MAX_DETAIL_CHARS, fault_of
 from synth.chat.wire import Choice, Completion, Tokens, is_constrained, request_body
 from synth.errors import BadInput, PoolFault, Refused, RowFault
-from synth.families import family_of, split_reasoning, thought_is_open
+from synth.models.families import family_of, split_reasoning, thought_is_open
 from synth.records import Message, Reply, Sampling
 
 _CONNECT_S = 30.0

@@ -5,14 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from synth.errors import (
-    CapacityFault,
-    GuideweaveError,
-    Invalid,
-    PoolFault,
-    Refused,
-    RowFault,
-)
+from synth.errors import CapacityFault, GuideweaveError, Invalid, PoolFault, Refused, RowFault
 
 MAX_DETAIL_CHARS = 300
 _FULL = (429, 529)  # 529: overloaded, as some hosts say it

@@ -10,11 +10,11 @@ from jinja2 import Environment, StrictUndefined
 
 from guidelines import GuidelineSet
 from guidelines.plain import one_line
-from synth.config import ModelConfig, SynthConfig
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.curate.policy import Policy
 from synth.curate.rules import Drop
 from synth.recipes.base import Format, Recipe, Train
-from synth.stage import Manifest
+from synth.workspace.stage import Manifest
 
 # Colons and dots, where a web address would become a link by itself.
 _MARKUP = re.compile(r"[\\|`*_\[\]~#]|:(?=//)|(?<=www)\.")

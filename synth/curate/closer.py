@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from synth import ledger, storage
+from synth import storage
 from synth.curate.arms import Arm
 from synth.curate.completion import chosen_sections
 from synth.curate.policy import Policy
 from synth.judges.words import words
 from synth.recipes.base import Row
 from synth.records import TRACES, Outcome
+from synth.workspace import ledger
 
 _FEW = ("row_id", "recipe", "step", "outcome", "category", "source", "payload")
 

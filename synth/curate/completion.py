@@ -6,9 +6,9 @@ from typing import Any
 
 from synth.curate.policy import Policy
 from synth.recipes.base import Recipe, Row
-from synth.surgery.completion import completion_text
-from synth.surgery.sections import join_sections
-from synth.surgery.steps import write_steps
+from synth.recipes.completion import completion_text
+from synth.recipes.sections import join_sections
+from synth.recipes.steps import write_steps
 
 
 def completion_of(row: Row, recipe: Recipe, policy: Policy) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow.compute as pc
 
 from guidelines import GuidelineSet
-from synth import ledger, storage
-from synth.config import SynthConfig
+from synth import storage
+from synth.config.schema import SynthConfig
 from synth.curate import card
 from synth.curate.arms import Arm, last_step_varies, make_arms
 from synth.curate.closer import look_into_lease, looked_into
@@ -31,7 +31,8 @@ from synth.digest import digest
 from synth.measures import ensure_measures, read_lease_measures
 from synth.measures.store import Map, to_parquet
 from synth.recipes.base import Recipe, Train
-from synth.stage import Manifest, stage
+from synth.workspace import ledger
+from synth.workspace.stage import Manifest, stage
 
 DROPS_FILE, CARD_FILE = "drops.parquet", "README.md"
 

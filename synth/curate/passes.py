@@ -15,7 +15,7 @@ from synth.curate.diversity import select_diverse
 from synth.curate.policy import Policy
 from synth.curate.rules import Drop, Dropped
 from synth.digest import digest
-from synth.neardup import contaminated, near_duplicates
+from synth.seeds.near_duplicates import contaminated, near_duplicates
 
 
 class Candidate(NamedTuple):

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from synth.config import Positive, Share, Strict
+from synth.config.schema import Positive, Share, Strict
+from synth.config.yamlfile import parse_yaml, read_text
 from synth.errors import BadInput
-from synth.yamlfile import parse_yaml, read_text
 
 DEFAULT = "default"
 _NAME = re.compile(r"\w[\w .-]{0,63}")

@@ -13,16 +13,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth import ledger
 from synth.curate.arms import Arm
 from synth.curate.policy import Policy
 from synth.curate.rules import Drop, Dropped
 from synth.curate.select import Selection, users_text
 from synth.curate.shards import MESSAGES, Shard, Split, split_of, write_shard
-from synth.neardup import contaminated
-from synth.pairs.base import Pair
 from synth.recipes.base import Row, Train
+from synth.recipes.pairs_base import Pair
 from synth.records import TRACES, Message, Outcome
+from synth.seeds.near_duplicates import contaminated
+from synth.workspace import ledger
 
 PREFERENCE = pa.schema(
     [

@@ -15,15 +15,16 @@ from typing import Any, Literal, TypedDict
 
 import pyarrow as pa
 
-from synth import ledger, storage
+from synth import storage
 from synth.curate.completion import completion_of, reads_payload
 from synth.curate.policy import Policy
 from synth.curate.spill import Spill
 from synth.digest import ID_HEX, digest
-from synth.known import Known
 from synth.measures.store import to_parquet
 from synth.recipes.base import Recipe
 from synth.records import Message, unpack_context
+from synth.workspace import ledger
+from synth.workspace.known import Known
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 

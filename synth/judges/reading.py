@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Sequence
 from functools import wraps
 from typing import Any
 
-from synth.families import THINK_CLOSE, THINK_OPEN
 from synth.judges.base import Verdict, undetermined
+from synth.models.families import THINK_CLOSE, THINK_OPEN
 
 # How gpt-oss marks its channels (harmony). Engines leave control tokens out of a text, and then
 # only the words between them are left, run together with what follows.

@@ -8,13 +8,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from guidelines import GuidelineSet
-from synth import ledger, storage
+from synth import storage
 from synth.errors import BadInput
 from synth.judges.refusal import VERSION as REFUSAL_VERSION
 from synth.measures.base import JUDGEMENTS, Judgement, Measure
 from synth.measures.leakage import leakage
 from synth.measures.rules import consistency, length, refusal, repetition, sections
 from synth.records import Outcome
+from synth.workspace import ledger
 
 MEASURES: dict[str, Measure] = {
     measure.name: measure

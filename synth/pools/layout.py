@@ -11,10 +11,10 @@ from typing import Any
 
 from synth.chat import ChatSpec
 from synth.chat.scripted import script_of
-from synth.config import Limits, ModelConfig
+from synth.config.schema import Limits, ModelConfig
 from synth.digest import digest
 from synth.errors import BadInput
-from synth.models import SCRIPTED, identify
+from synth.models.identity import SCRIPTED, identify
 from synth.records import ABILITIES, Ability
 
 MAX_SHARED_MEMORY = 0.95  # of one GPU, summed over the engines that may meet on it

@@ -22,14 +22,14 @@ from ray.serve.schema import ApplicationStatus, LoggingConfig
 
 from synth import storage
 from synth.chat import ChatSpec
-from synth.cluster import CALL_PATH
-from synth.config import Limits, ModelConfig
+from synth.cluster.joining import CALL_PATH
+from synth.cluster.room import replicas_demand, unless_hopeless
+from synth.config.schema import Limits, ModelConfig
 from synth.errors import RunFault
 from synth.pools.chatter import keep_chatter
 from synth.pools.layout import PoolPlan, app_prefix, chat_specs, plan_pools
 from synth.pools.owner import create_owner
 from synth.pools.replica import Replica
-from synth.room import replicas_demand, unless_hopeless
 
 DEPLOYMENT = "engine"
 _POLL_S = 0.25

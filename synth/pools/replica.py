@@ -14,9 +14,9 @@ import time
 from collections.abc import Sequence
 
 from synth import storage
-from synth.config import ModelConfig, StorageConfig
+from synth.cluster.metrics import ReplicaMetrics
+from synth.config.schema import ModelConfig, StorageConfig
 from synth.errors import Overdue
-from synth.metrics import ReplicaMetrics
 from synth.pools.engine import Engine, EngineLost
 from synth.pools.layout import run_and_role
 from synth.pools.owner import leave_without_owner
@@ -111,7 +111,7 @@ def open_engine(model: ModelConfig, max_num_seqs: int, seed: int) -> Engine:
     """Start the engine that `model` asks for. Call it on the event loop that will use it."""
     # vLLM and torch are imported in the process that runs them, and nowhere else.
     if model.backend == "scripted":
-        from synth.pools.scripted_engine import ScriptedEngine  # noqa: PLC0415
+        from synth.pools.scripted import ScriptedEngine  # noqa: PLC0415
 
         return ScriptedEngine(model)
     if model.head == "score":

@@ -5,7 +5,7 @@ A leaf: imports vLLM and transformers, which takes ten seconds.
 
 from collections.abc import Sequence
 
-from synth.pools.vllm_engine import VllmEngine  # before vLLM: it says how quiet that is to be
+from synth.pools.vllm_engine import VllmEngine
 from synth.records import Message, Reply, Sampling
 
 from vllm import PoolingParams  # isort: skip

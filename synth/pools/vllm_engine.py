@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 import psutil
 
 from synth import storage
-from synth.config import ModelConfig
-from synth.embedded import embedded_model_folder
+from synth.config.schema import ModelConfig
 from synth.errors import Invalid, PoolFault, RowFault
-from synth.families import family_of, split_reasoning, thought_is_open
-from synth.models import EMBEDDED
+from synth.models.embedded import embedded_model_folder
+from synth.models.families import family_of, split_reasoning, thought_is_open
+from synth.models.identity import EMBEDDED
+from synth.models.rendering import encode_chat, generation_prompt
 from synth.pools.engine import EngineLost
 from synth.records import Head, Message, Reply, Sampling
-from synth.rendering import encode_chat, generation_prompt
 
 # vLLM reads these when it is imported. Quiet, no reports to its makers, and on CPU a cache
 # that leaves memory for a trainer beside it (GiB).

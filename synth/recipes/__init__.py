@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from synth.config import NAME
+from synth.config.schema import NAME
 from synth.errors import BadInput
 from synth.recipes.base import Before, Format, Models, Recipe, Step, StepFunction, Train
 from synth.recipes.r1_act import R1_ACT

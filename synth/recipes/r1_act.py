@@ -24,9 +24,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from guidelines import GuidelineSet
-from synth.families import THINK_CLOSE, THINK_OPEN
+from synth.models.families import THINK_CLOSE, THINK_OPEN
 from synth.prompts import load_turns
 from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until, later_item
+from synth.recipes.sections import first_sentence, join_sections
 from synth.recipes.srg import one_turn
 from synth.recipes.thinking import (
     Thinking,
@@ -36,7 +37,6 @@ from synth.recipes.thinking import (
     thought_pattern,
 )
 from synth.records import Ability, Item, Message, Reply, Seed, Trace
-from synth.surgery.sections import first_sentence, join_sections
 
 REASON_CHARS = (30, 200)  # ours: after the verdict in the assessment's sentence
 STOPPING = "So I stop here and decline."  # ours: the condition of a harmful request

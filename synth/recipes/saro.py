@@ -23,15 +23,12 @@ from pydantic import Field, field_validator
 
 from guidelines import GuidelineSet
 from synth.chat import Chat
-from synth.config import Positive
+from synth.config.schema import Positive
 from synth.judges import JUDGES
 from synth.judges.base import REFUSAL, SAFETY, UNDETERMINED, Exchange, ModelJudge
 from synth.judges.refusal import OFF_TOPIC, judge_refusal
-from synth.pairs.balance import balance
-from synth.pairs.base import Pair
-from synth.pairs.outcome import by_outcome
-from synth.pairs.process import by_reflection
 from synth.recipes.asking import ask_judge
+from synth.recipes.balance import balance
 from synth.recipes.base import (
     Before,
     Models,
@@ -43,6 +40,11 @@ from synth.recipes.base import (
     ask_until,
     later_item,
 )
+from synth.recipes.chains import keep_steps, positions, split_steps
+from synth.recipes.completion import is_whole, take_apart
+from synth.recipes.outcome import by_outcome
+from synth.recipes.pairs_base import Pair
+from synth.recipes.process import by_reflection
 from synth.recipes.saro_texts import (
     read_reasoning,
     read_reflection,
@@ -52,8 +54,6 @@ from synth.recipes.saro_texts import (
     reflection_pattern,
 )
 from synth.records import Ability, Item, Outcome, Trace
-from synth.surgery.chains import keep_steps, positions, split_steps
-from synth.surgery.completion import is_whole, take_apart
 
 VERSION = 1
 

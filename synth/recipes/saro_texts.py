@@ -2,9 +2,9 @@
 
 from guidelines import GuidelineSet
 from synth.prompts import load_text, load_turns, render
+from synth.recipes.chains import graft
 from synth.recipes.srg import CLOSING, DECISIONS, listed, one_turn, pieces, read_headed
 from synth.records import Item, Message, Reply, Seed, Trace
-from synth.surgery.chains import graft
 
 REASONED = ("Request", "Points", "Intent", "Decision", "Answer")  # ours
 TURNED = ("Reflection", "Ending", "Answer")  # ours

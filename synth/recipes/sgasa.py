@@ -25,10 +25,10 @@ from dataclasses import replace
 from functools import partial
 
 from guidelines import GuidelineSet
-from synth.neardup import contaminated
-from synth.pairs.base import Pair
-from synth.pairs.outcome import by_outcome
+from synth.calls.together import together
 from synth.recipes.base import Before, Models, Recipe, Row, Step, Train
+from synth.recipes.outcome import by_outcome
+from synth.recipes.pairs_base import Pair
 from synth.recipes.sgasa_asking import Asker
 from synth.recipes.sgasa_choice import WANTED, choose, ended_well, stance_of, why_not
 from synth.recipes.sgasa_items import (
@@ -45,7 +45,7 @@ from synth.recipes.sgasa_items import (
 )
 from synth.recipes.sgasa_options import SgasaOptions
 from synth.records import Item, Trace
-from synth.together import together
+from synth.seeds.near_duplicates import contaminated
 
 VERSION = 1  # ours
 COPIED, MISMATCHED = "copied", "mismatched"  # ours: of prompts that are not kept

@@ -13,10 +13,10 @@ from synth.errors import Unparsed
 from synth.judges.delimit import delimit
 from synth.prompts import load_text, load_turns, render
 from synth.recipes.base import Models, ask_until
+from synth.recipes.completion import is_whole, take_apart
 from synth.recipes.sgasa_options import SgasaOptions
 from synth.recipes.srg import CHARS_PER_TOKEN, MIN_CHARS, read_sections, section_pattern, times
 from synth.records import Message, Outcome, Reply, Sampling, Seed, Trace
-from synth.surgery.completion import is_whole, take_apart
 
 PARTS = ("Telling them apart", "Declining", "Helping")  # ours: of a guideline
 PART_SHARE = 0.3  # ours: of the character budget, for each of the three parts

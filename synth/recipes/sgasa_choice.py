@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from synth.calls.together import together
 from synth.judges.refusal import judge_refusal
 from synth.recipes.base import Row
 from synth.recipes.sgasa_asking import Asker
 from synth.recipes.sgasa_options import SgasaOptions
 from synth.records import Item, Outcome, Trace
-from synth.together import together
 
 DECLINES, COMPLIES, UNDETERMINED = "declines", "complies", "undetermined"  # ours: of an answer
 WANTED = {"harmful": DECLINES, "benign": COMPLIES}  # paper

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator, Sequence
 
 from synth.digest import digest
 from synth.errors import BadInput
-from synth.neardup import near_duplicates
 from synth.recipes.base import Before, Row
 from synth.recipes.sgasa_options import SgasaOptions
 from synth.records import Item, Message, Seed
+from synth.seeds.near_duplicates import near_duplicates
 
 RECIPE = "sgasa"  # ours: also the source of its prompts
 GUIDELINES, PROMPTS, ANSWERS, SAMPLES = 0, 1, 2, 4  # ours: places of the steps; 3 is the SFT

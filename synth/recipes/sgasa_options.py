@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from synth.config import Positive, Strict
+from synth.config.schema import Positive, Strict
 from synth.recipes.base import Options
 
 

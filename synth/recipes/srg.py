@@ -15,8 +15,8 @@ from synth.errors import BadInput
 from synth.judges.delimit import delimit
 from synth.prompts import load_text, render
 from synth.recipes.base import Models, Recipe, Step, ask_until
+from synth.recipes.sections import split_headed
 from synth.records import Item, Message, Reply, Seed, Trace
-from synth.surgery.sections import split_headed
 
 VERSION = 2
 

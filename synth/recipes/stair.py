@@ -12,7 +12,7 @@ safety-informed MCTS (Algorithm 1), and on test-time scaling:
    or among steps, when the student is used.
 
 Search, reward, thresholds and K are published, in the paper or its released code; how they work is
-in `synth/trees` and `synth/pairs/trees.py`. Ours are the words of all prompts, what holds a
+in `synth/trees` and `synth/recipes/trees/pairs.py`. Ours are the words of all prompts, what holds a
 small teacher to its steps, and the process reward model's pairs, for its loss and data are not
 released. The paper searches for other prompts than it warms up on; here both are the seeds.
 """
@@ -28,18 +28,18 @@ from pydantic import Field
 
 from guidelines import GuidelineSet
 from synth.errors import Unparsed
-from synth.families import OUTPUT_OPEN, STEP_OPEN, STEP_TOKENS
-from synth.pairs.base import Pair
-from synth.pairs.trees import Thresholds, by_prefix_value, by_step_value, by_trajectory
+from synth.models.families import OUTPUT_OPEN, STEP_OPEN, STEP_TOKENS
 from synth.prompts import load_text, load_turns
 from synth.recipes.base import SFT, Before, Models, Options, Recipe, Row, Step, Train, ask_until
+from synth.recipes.pairs_base import Pair
 from synth.recipes.srg import CLOSING, DECLINING, one_turn, times
+from synth.recipes.steps import OUTPUT_CLOSE, STEP_CLOSE, final_answer, parse_steps, reasoning_text
+from synth.recipes.trees.pairs import Thresholds, by_prefix_value, by_step_value, by_trajectory
+from synth.recipes.trees.policy import Drawing, rater, writer
+from synth.recipes.trees.reward import RATING_TEMPERATURE, RATING_TOP_P, Rate, find_reward
+from synth.recipes.trees.search import Rules, grow
+from synth.recipes.trees.tree import ROOT, Tree, best_end, pack, path_text
 from synth.records import Item, Message, Reply, Sampling, Trace
-from synth.surgery.steps import OUTPUT_CLOSE, STEP_CLOSE, final_answer, parse_steps, reasoning_text
-from synth.trees.policy import Drawing, rater, writer
-from synth.trees.reward import RATING_TEMPERATURE, RATING_TOP_P, Rate, find_reward
-from synth.trees.search import Rules, grow
-from synth.trees.tree import ROOT, Tree, best_end, pack, path_text
 
 NAME = "stair"  # ours
 VERSION = 1  # ours
@@ -67,7 +67,7 @@ class StairOptions(Options):
         rollout_tokens: Most tokens of a rollout.
         rating_tokens: Most tokens of a rating.
         reward: `paper`, `released`, or a function of yours, `module:function`
-            (`synth/trees/reward.py`).
+            (`synth/recipes/trees/reward.py`).
         k1: Weight of helpfulness, and part of safety's.
         k2: The rest of safety's weight.
         pairs: Of single steps, or of whole trajectories.

@@ -24,7 +24,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from guidelines import Guideline, GuidelineSet
-from synth.config import Positive
+from synth.config.schema import Positive
 from synth.errors import Invalid
 from synth.judges.delimit import delimit
 from synth.judges.grades import grade_pattern, read_grades

@@ -6,9 +6,9 @@ request, and held to two headed parts.
 
 from dataclasses import dataclass
 
+from synth.recipes.sections import split_headed
 from synth.recipes.srg import declining_pattern, times
 from synth.records import Reply
-from synth.surgery.sections import split_headed
 
 HEADINGS = ("Thought", "Answer")  # ours
 OPENING = "The user "  # ours: small models tend to begin with an answer

@@ -19,8 +19,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs as pa_fs
 
-from synth.cache import cache_root
 from synth.storage import local
+from synth.storage.cache import cache_root
 from synth.storage.parallel import in_parallel
 from synth.storage.paths import absolute, check_path, is_remote, join, locate
 from synth.storage.settings import settings, use

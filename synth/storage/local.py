@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from synth.durable import sync
+from synth.storage.durable import sync
 
 
 def publish(path: str, data: bytes) -> bool:

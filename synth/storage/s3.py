@@ -19,8 +19,8 @@ import pyarrow.fs as pa_fs
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
-from synth.cache import cache_root, make_once
 from synth.digest import digest
+from synth.storage.cache import cache_root, make_once
 from synth.storage.paths import join, locate
 from synth.storage.ranged import Part, RangedFile
 from synth.storage.s3_client import Unsettled, client, code_of, persist, status_of

@@ -30,7 +30,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from synth.config import StorageConfig
+from synth.config.schema import StorageConfig
 from synth.errors import BadInput, RunFault
 from synth.storage.paths import locate
 from synth.storage.settings import settings

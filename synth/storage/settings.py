@@ -4,7 +4,7 @@ The default leaves all to the environment that AWS's own tools read (`AWS_ENDPOI
 `AWS_DEFAULT_REGION`, profiles). Credentials always come from there, and never stand here.
 """
 
-from synth.config import StorageConfig
+from synth.config.schema import StorageConfig
 
 _used = StorageConfig()
 

@@ -10,7 +10,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from synth.embedded import embedded_model_folder
+from synth.models.embedded import embedded_model_folder
+from synth.models.rendering import encode_chat
 from synth.pools.layout import CALLS_PER_SLOT
 from synth.pools.vllm_engine import (
     AsyncEngineArgs,
@@ -22,7 +23,6 @@ from synth.pools.vllm_engine import (
     tokens_input,
 )
 from synth.records import Sampling
-from synth.rendering import encode_chat
 from tests.bench.load import Load, Served, make_config, make_items, parse_load, tell
 
 

@@ -14,8 +14,8 @@ from dataclasses import asdict
 
 import aiohttp
 
-from synth.config import EndpointConfig, Limits, ModelConfig, SamplingConfig, SynthConfig
-from synth.interrupts import run_to_end
+from synth.calls.interrupts import run_to_end
+from synth.config.schema import EndpointConfig, Limits, ModelConfig, SamplingConfig, SynthConfig
 from synth.records import Cell, Outcome
 from synth.run import Run
 from synth.synthesize import Options, synthesize

@@ -5,9 +5,9 @@ import json
 from dataclasses import dataclass
 from itertools import cycle, islice
 
-from synth.config import Limits, ModelConfig, SamplingConfig, SeedsConfig, SynthConfig
+from synth.config.schema import Limits, ModelConfig, SamplingConfig, SeedsConfig, SynthConfig
 from synth.records import Item
-from synth.seeds import load_seeds
+from synth.seeds.seeds import load_seeds
 from tests.bench.recipes import ONE_CALL
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import yaml
 
-from synth.config import (
+from synth.calls.interrupts import run_to_end
+from synth.config.schema import (
     CurateConfig,
     Limits,
     ModelConfig,
@@ -23,7 +24,6 @@ from synth.config import (
 )
 from synth.dataset import curate_run
 from synth.digest import digest
-from synth.interrupts import run_to_end
 from synth.records import Cell, Outcome
 from synth.run import Run, load_run
 from synth.synthesize import Options, synthesize

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from guidelines import GuidelineSet
-from synth.config import Limits, ModelConfig, Replicas, SamplingConfig, SynthConfig
+from synth.config.schema import Limits, ModelConfig, Replicas, SamplingConfig, SynthConfig
 from synth.digest import digest
 from synth.recipes import Models, Recipe, Step
 from synth.records import Item, Message, Sampling, Seed, Trace

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from synth.seeds import load_seeds
+from synth.seeds.seeds import load_seeds
 from tests.bench.memory import pss_bytes
 from tests.bench.scale import Size, summarize
 from tests.bench.scale_sides import SAMPLES, make_config, write_inputs

@@ -17,14 +17,14 @@ from random import Random
 from typing import Literal
 
 from synth.chat import Chat
-from synth.config import ModelConfig, SeedsConfig
+from synth.config.schema import ModelConfig, SeedsConfig
 from synth.pools.vllm_engine import VllmEngine
+from synth.recipes.trees.policy import Drawing, rater, writer
+from synth.recipes.trees.reward import released
+from synth.recipes.trees.search import Rules, grow
+from synth.recipes.trees.tree import Tree
 from synth.records import ABILITIES, Ability, Message, Reply, Sampling, Seed
-from synth.seeds import load_seeds
-from synth.trees.policy import Drawing, rater, writer
-from synth.trees.reward import released
-from synth.trees.search import Rules, grow
-from synth.trees.tree import Tree
+from synth.seeds.seeds import load_seeds
 from tests.bench.trees_load import Grown, Load
 
 Side = Literal["together", "sequence"]

@@ -2,8 +2,8 @@
 
 from synth.chat import Chat
 from synth.digest import digest
+from synth.recipes.trees.reward import Finished, Ratings
 from synth.records import Sampling
-from synth.trees.reward import Finished, Ratings
 
 
 async def by_words(finished: Finished, chat: Chat, sampling: Sampling) -> Ratings:

@@ -15,17 +15,17 @@ import pytest
 import ray
 
 from synth import synthesize as synthesis
-from synth.config import Limits, ModelConfig, SamplingConfig, SeedsConfig, SynthConfig
+from synth.config.schema import Limits, ModelConfig, SamplingConfig, SeedsConfig, SynthConfig
 from synth.dataset import curate_run, make_traces
-from synth.families import STEP_TOKENS
-from synth.ledger import owed, read_traces
+from synth.models.families import STEP_TOKENS
 from synth.recipes import RECIPES
 from synth.records import Outcome
 from synth.rounds import due_steps
 from synth.run import Run, load_run
-from synth.stage import Manifest, read_manifest
 from synth.students import student_name, trainings
 from synth.synthesize import Options
+from synth.workspace.ledger import owed, read_traces
+from synth.workspace.stage import Manifest, read_manifest
 from tests.train.curated import random_model
 from train.config import FinetuneConfig
 from train.students import finetune

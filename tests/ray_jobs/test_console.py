@@ -13,8 +13,8 @@ from rich.console import Console
 from ray_jobs.cli import VERBS
 from ray_jobs.console import clock, live_progress, make_table, pace
 from ray_jobs.logs import logging_to
-from synth.drive import Progress
-from synth.snapshot import Snapshot
+from synth.calls.snapshot import Snapshot
+from synth.drive.drive import Progress
 
 
 def progress(done: int, planned: int, tokens: int = 0) -> Progress:

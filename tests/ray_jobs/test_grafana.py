@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from synth.metrics import METRICS
+from synth.cluster.metrics import METRICS
 
 DASHBOARD: dict[str, Any] = json.loads(
     files("ray_jobs").joinpath("cluster/grafana.json").read_text(encoding="utf-8")

@@ -19,9 +19,9 @@ import pytest
 
 from synth.chat import ChatSpec
 from synth.chat.scripted import PLAUSIBLE
-from synth.config import ModelConfig, SynthConfig
-from synth.embedded import embedded_model_folder
-from synth.models import identify
+from synth.config.schema import ModelConfig, SynthConfig
+from synth.models.embedded import embedded_model_folder
+from synth.models.identity import identify
 from synth.records import ABILITIES
 from tests.ray_jobs.conftest import Cli
 from train.job import Job
@@ -72,7 +72,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     monkeypatch.setitem(sys.modules, "train.fit", SimpleNamespace(fit=fit))
     cluster = SimpleNamespace(join_ray=lambda: None)
-    monkeypatch.setitem(sys.modules, "synth.cluster", cluster)
+    monkeypatch.setitem(sys.modules, "synth.cluster.joining", cluster)
     monkeypatch.setattr("synth.batch.open_chats", open_chats)
     return counts
 

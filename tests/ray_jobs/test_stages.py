@@ -12,8 +12,8 @@ from ray_jobs.config import RunConfig
 from ray_jobs.stages import prepare
 from synth.errors import BadInput, RowFault
 from synth.records import Message, Sampling
-from synth.stage import Manifest
 from synth.synthesize import Options
+from synth.workspace.stage import Manifest
 from tests.ray_jobs.conftest import Cli
 from tests.train.curated import sft_row, write_curated
 

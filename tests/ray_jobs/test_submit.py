@@ -9,8 +9,8 @@ import pytest
 from ray.job_submission import JobStatus
 
 from ray_jobs import submit
-from synth.config import SynthConfig
-from synth.job_env import came_with_its_folder
+from synth.cluster.job import came_with_its_folder
+from synth.config.schema import SynthConfig
 from tests.ray_jobs.conftest import Cli
 
 # Importing Ray's client warns of Ray's own use of pydantic.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from synth.config import Limits, ModelConfig, SynthConfig
+from synth.config.schema import Limits, ModelConfig, SynthConfig
 from synth.digest import digest
 from synth.recipes.base import Recipe
 from synth.records import Item, Seed

@@ -7,12 +7,12 @@ from typing import Any
 
 from guidelines import GuidelineSet
 from synth import storage
-from synth.config import ModelConfig, SynthConfig
-from synth.pairs.base import Pair
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.recipes.base import Before, Models, Recipe, Row, Step, Train
+from synth.recipes.pairs_base import Pair
 from synth.records import Item, Message, Sampling, Trace, seed_of
-from synth.stage import MANIFEST, dump
 from synth.students import model_folder
+from synth.workspace.stage import MANIFEST, dump
 
 WANTED = 7  # answers of each student
 

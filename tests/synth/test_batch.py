@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from synth.batch import Batch, run_batch
-from synth.config import Limits, ModelConfig, SynthConfig
-from synth.ledger import finished, owed
-from synth.plan import MIN_LEASE_ROWS, publish_round
+from synth.config.schema import Limits, ModelConfig, SynthConfig
 from synth.records import Sampling
 from synth.synthesize import Options
+from synth.workspace.ledger import finished, owed
+from synth.workspace.plan import MIN_LEASE_ROWS, publish_round
 from tests.synth.factories import make_items
 
 ITEMS = make_items(4 * MIN_LEASE_ROWS)

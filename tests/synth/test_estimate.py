@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from synth.config import (
+from synth.config.schema import (
     Accepted,
     Limit,
     Limits,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from synth.config import Limits, ModelConfig, SynthConfig
+from synth.config.schema import Limits, ModelConfig, SynthConfig
 from synth.preview import PreviewRow, preview
 from synth.run import load_run
 

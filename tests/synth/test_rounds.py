@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synth.chat import ChatSpec
-from synth.config import Accepted
-from synth.ledger import owed, read_traces
+from synth.config.schema import Accepted
+from synth.drive.runner import Runner
 from synth.records import Seed
 from synth.rounds import due_items, due_steps, needed, plan_due
 from synth.run import Run
-from synth.runner import Runner
 from synth.synthesize import Options, make_work, synthesize
+from synth.workspace.ledger import owed, read_traces
 from tests.synth import factories
 from tests.synth.factories import make_loaves
 from tests.synth.scripts import TWO_STEPS

@@ -11,9 +11,9 @@ import pytest
 
 from guidelines import load_guidelines
 from synth import storage
-from synth.config import Accepted, Limits, ModelConfig, SynthConfig
+from synth.config.schema import Accepted, Limits, ModelConfig, SynthConfig
+from synth.drive.progress import progress_path
 from synth.errors import BadInput
-from synth.progress import progress_path
 from synth.recipes import find_recipe
 from synth.records import Cell, Seed
 from synth.run import Run

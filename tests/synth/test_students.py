@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from synth import rounds, session, storage, students
-from synth.config import ModelConfig
+from synth.config.schema import ModelConfig
 from synth.curate.rules import Drop
 from synth.dataset import set_aside
 from synth.errors import BadInput
-from synth.ledger import owed, planned, read_traces
 from synth.recipes.base import Recipe, Step, Train
 from synth.rounds import due_steps, plan_due
 from synth.run import Run
@@ -24,6 +23,7 @@ from synth.students import (
     trainings,
 )
 from synth.synthesize import Options, synthesize
+from synth.workspace.ledger import owed, planned, read_traces
 from tests.synth.factories import make_loaves, make_run
 from tests.synth.iterated import (
     ITERATED,

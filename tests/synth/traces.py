@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from guidelines import Guideline, GuidelineSet
 from synth.digest import digest
-from synth.ledger import LeaseCounts, publish_lease
 from synth.records import TRACES, row_id
+from synth.workspace.ledger import LeaseCounts, publish_lease
 
 GUIDELINE_TEXT = (
     "Name who could be hurt if you answered fully: the person asking, someone they know, "

@@ -5,9 +5,9 @@ from dataclasses import replace
 from itertools import groupby
 
 from guidelines import GuidelineSet
-from synth.pairs.base import Pair
 from synth.recipes import RECIPES
 from synth.recipes.base import Before, Models, Recipe, Row, Step, Train
+from synth.recipes.pairs_base import Pair
 from synth.records import Item, Message, Trace
 
 SRG, REFUSAL = RECIPES["srg"], RECIPES["refusal"]

@@ -4,10 +4,10 @@ from collections import Counter
 from random import Random
 from typing import Literal
 
-from synth.families import OUTPUT_OPEN, STEP_OPEN
-from synth.surgery.steps import OUTPUT_CLOSE, STEP_CLOSE
-from synth.trees.search import Sampled
-from synth.trees.tree import Evaluation
+from synth.models.families import OUTPUT_OPEN, STEP_OPEN
+from synth.recipes.steps import OUTPUT_CLOSE, STEP_CLOSE
+from synth.recipes.trees.search import Sampled
+from synth.recipes.trees.tree import Evaluation
 
 End = Literal["step", "answer", "cut"]
 

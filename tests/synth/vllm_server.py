@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from synth.embedded import embedded_model_folder
+from synth.models.embedded import embedded_model_folder
 
 START_S = 240
 SERVED = "embedded"

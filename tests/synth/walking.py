@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from guidelines import GuidelineSet
+from synth.calls.meter import Meter
 from synth.chat.scripted import Script, ScriptedChat, ScriptFunction, Written
-from synth.meter import Meter
+from synth.drive.rows import Provenance, Row, trace_rows
 from synth.recipes.base import Before, Recipe, Step
 from synth.records import Item, Message, Sampling, Seed
-from synth.rows import Provenance, Row, trace_rows
 
 Call = tuple[str, list[Message], Sampling]  # role, messages, sampling
 _NOBODY = Provenance(teacher="scripted", sampling="{}", fingerprint="none")

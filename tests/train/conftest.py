@@ -18,7 +18,7 @@ def ray_train() -> Iterator[None]:
     """Ray on this machine, for trainings."""
     import ray  # noqa: PLC0415 (heavy, as all imports in functions)
 
-    from synth.cluster import join_ray  # noqa: PLC0415
+    from synth.cluster.joining import join_ray  # noqa: PLC0415
 
     with pytest.MonkeyPatch.context() as patch:
         # How often Ray Train looks at its workers: a report waits for the next look.

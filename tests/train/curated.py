@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synth.curate import PREFERENCE, SFT
-from synth.embedded import embedded_model_folder
+from synth.models.embedded import embedded_model_folder
 
 
 def sft_row(seed: str, arm: str, prompt: str, completion: str, sample: int = 0) -> dict[str, Any]:

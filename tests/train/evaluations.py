@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from synth.batch import Batch, RunBatch
-from synth.config import ModelConfig, SeedsConfig, SynthConfig
+from synth.config.schema import ModelConfig, SeedsConfig, SynthConfig
 from synth.records import TRACES, Item, Reply, Sampling, row_id
 from train.evals.config import EvaluateConfig
 from train.evals.recipe import evaluate_step

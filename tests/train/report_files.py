@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from synth.stage import dump
+from synth.workspace.stage import dump
 from tests.train.report_layers import faithfulness, representation
 from tests.train.report_parts import (
     ATTACKS,

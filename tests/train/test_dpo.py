@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from synth.embedded import embedded_model_folder
 from synth.errors import BadInput
-from synth.families import FAMILIES, STEP_TOKENS, family_of
+from synth.models.embedded import embedded_model_folder
+from synth.models.families import FAMILIES, STEP_TOKENS, family_of
 from tests.train.curated import pair_row
 from tests.train.jobs import job
 

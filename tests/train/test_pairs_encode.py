@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.embedded import embedded_model_folder
 from synth.errors import BadInput
-from synth.families import STEP_TOKENS, family_of
-from synth.rendering import encode_chat
-from synth.surgery.steps import write_steps
+from synth.models.embedded import embedded_model_folder
+from synth.models.families import STEP_TOKENS, family_of
+from synth.models.rendering import encode_chat
+from synth.recipes.steps import write_steps
 from tests.train.curated import pair_row, sft_row, write_curated
 from train.encode import encode_pairs
 from train.pairs import read_pairs

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from synth.config import EndpointConfig, ModelConfig, SynthConfig
-from synth.embedded import embedded_model_folder
+from synth.config.schema import EndpointConfig, ModelConfig, SynthConfig
 from synth.errors import BadInput
-from synth.families import family_of
-from synth.rendering import encode_chat
+from synth.models.embedded import embedded_model_folder
+from synth.models.families import family_of
+from synth.models.rendering import encode_chat
 from tests.train.curated import sft_row, write_curated
 from train.config import FinetuneConfig
 from train.encode import IGNORED, encode_rows

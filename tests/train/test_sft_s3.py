@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from synth import storage
-from synth.config import ModelConfig, StorageConfig, SynthConfig
-from synth.models import identify
-from synth.stage import MANIFEST
+from synth.config.schema import ModelConfig, StorageConfig, SynthConfig
+from synth.models.identity import identify
+from synth.workspace.stage import MANIFEST
 from tests.synth.s3_server import BUCKET, CREDENTIALS, s3_server
 from tests.train.curated import random_model, sft_row, write_curated
 from train.config import FinetuneConfig
@@ -30,7 +30,7 @@ def server(tmp_path: Path) -> Iterator[str]:
     """A store, and a cluster whose workers have the credentials for it."""
     import ray  # noqa: PLC0415 (heavy, as the next)
 
-    from synth.cluster import join_ray  # noqa: PLC0415
+    from synth.cluster.joining import join_ray  # noqa: PLC0415
 
     ray.shutdown()
     with s3_server() as url, pytest.MonkeyPatch.context() as patch:

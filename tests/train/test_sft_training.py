@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from synth.config import SynthConfig
+from synth.config.schema import SynthConfig
 from synth.errors import BadInput, RunFault
-from synth.stage import read_manifest
+from synth.workspace.stage import read_manifest
 from tests.train.curated import sft_row, write_curated
 from tests.train.jobs import UNDER_RAY_TRAIN
 from tests.train.killer import Killer

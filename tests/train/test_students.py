@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from synth.config import ModelConfig, SynthConfig
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.errors import BadInput
-from synth.stage import Manifest
 from synth.students import is_trained
+from synth.workspace.stage import Manifest
 from tests.train.curated import pair_row, sft_row, write_curated
 from train import students
 from train.config import FinetuneConfig

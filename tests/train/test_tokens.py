@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from synth.errors import BadInput
-from synth.families import STEP_TOKENS
+from synth.models.families import STEP_TOKENS
 from tests.train.jobs import job
 
 pytestmark = pytest.mark.train

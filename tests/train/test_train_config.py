@@ -4,7 +4,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from synth.config import Resources
+from synth.config.schema import Resources
 from train.config import DpoConfig, FinetuneConfig, Kind, LoraConfig, RewardConfig
 
 

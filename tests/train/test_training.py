@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from synth.config import ModelConfig, SynthConfig
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.errors import BadInput
-from synth.models import identify
-from synth.stage import MANIFEST
+from synth.models.identity import identify
 from synth.students import trainings
+from synth.workspace.stage import MANIFEST
 from tests.synth.trainings import PAIRING
 from tests.train.curated import sft_row, write_curated
 from train.config import FinetuneConfig

@@ -4,14 +4,14 @@ from synth.batch import Batch
 from synth.digest import digest
 from synth.recipes import find_recipe
 from synth.records import Item, Sampling
-from synth.workspaces import batch_workspace
+from synth.workspace.workspaces import batch_workspace
 from train.evals.config import EvaluateConfig
 from train.evals.subject import Subject
 
 _ONCE = "train.evals.recipe.EVALUATE"
 _SEARCHES = {
-    "best_of_n": "train.evals.search.recipe.BEST_OF_N",
-    "beam": "train.evals.search.recipe.BEAM",
+    "best_of_n": "train.evals.search_recipe.BEST_OF_N",
+    "beam": "train.evals.search_recipe.BEAM",
 }
 
 

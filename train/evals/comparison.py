@@ -6,19 +6,18 @@ from typing import get_args
 
 from synth.errors import BadInput
 from synth.judges import find_judge
-from train.evals import metrics
+from train.evals import intervals, metrics, power
+from train.evals.attacks import PLAIN
 from train.evals.config import Comparison, EvaluateConfig, Metric
 from train.evals.grouping import decoded, group, labelled, on_same_prompts
 from train.evals.headline import headline, terms_of
+from train.evals.intervals import Resampling, Term
 from train.evals.judged import unsafe_by
 from train.evals.metrics import Property
 from train.evals.panel import is_guard
 from train.evals.rates import DIGITS, Json, estimate_json
 from train.evals.records import RULES, Record
-from train.evals.statistics import intervals, power
-from train.evals.statistics.intervals import Resampling, Term
-from train.evals.transforms import PLAIN
-from train.evals.utility.suite import SUITE as UTILITY
+from train.evals.suite import SUITE as UTILITY
 
 UNLIKE_TRUNCATION = 0.05  # beyond this difference of cut answers a comparison is marked
 

@@ -7,10 +7,10 @@ from synth import storage
 from synth.batch import RunBatch
 from synth.digest import digest
 from synth.records import Seed
-from synth.seeds import load_seeds, split_seeds
-from synth.stage import Manifest, dump, manifest_digest, stage
-from train.evals.card.card import card
-from train.evals.card.page import card_markdown
+from synth.seeds.seeds import load_seeds, split_seeds
+from synth.workspace.stage import Manifest, dump, manifest_digest, stage
+from train.evals.attacks.rewriting import rewriter_id
+from train.evals.card_card import card
 from train.evals.comparison import compare, primary_comparison
 from train.evals.evaluation import (
     CARD_FILE,
@@ -21,14 +21,14 @@ from train.evals.evaluation import (
     model_folder,
 )
 from train.evals.helpfulness import helpfulness
+from train.evals.intervals import Resampling
 from train.evals.methods import compare_methods
+from train.evals.overlaps import overlaps
+from train.evals.page import card_markdown
 from train.evals.panel import headline_judge
 from train.evals.rates import Json
 from train.evals.records import Record
-from train.evals.rewriting import rewriter_id
-from train.evals.statistics.intervals import Resampling
-from train.evals.suites.overlaps import overlaps
-from train.evals.utility.suite import utility_comparison
+from train.evals.suite import utility_comparison
 
 Records = Mapping[str, Sequence[Record]]
 

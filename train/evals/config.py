@@ -12,16 +12,16 @@ from pydantic import (
     model_validator,
 )
 
-from synth.config import Limit, ModelConfig, Name, Positive, SamplingConfig, Strict
+from synth.config.schema import Limit, ModelConfig, Name, Positive, SamplingConfig, Strict
 from synth.judges import JUDGES
 from synth.judges.base import PREFERENCE
-from train.evals.attacks import AttackConfig
-from train.evals.faithfulness.config import FaithfulnessConfig
+from train.evals.attacks import PLAIN
+from train.evals.attacks.config import AttackConfig
+from train.evals.faithfulness_config import FaithfulnessConfig
 from train.evals.records import RULES, Decoding, Scope
-from train.evals.representation.config import RepresentationConfig
-from train.evals.search.config import Search
-from train.evals.suites.formats import FORMATS
-from train.evals.transforms import PLAIN
+from train.evals.representation_config import RepresentationConfig
+from train.evals.search_config import Search
+from train.evals.suite_formats import FORMATS
 
 BASE = "base"
 

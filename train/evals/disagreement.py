@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from synth.judges.base import UNDETERMINED
+from train.evals.agreement import cohen_kappa
 from train.evals.panel import Seat
 from train.evals.rates import DIGITS, Json
 from train.evals.records import RULES, Record
-from train.evals.statistics.agreement import cohen_kappa
 
 MOST_ROWS = 50  # listed of each pair, in the order of their ids
 

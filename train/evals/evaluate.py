@@ -12,14 +12,15 @@ from dataclasses import asdict
 
 from synth import storage
 from synth.batch import Batch, RunBatch
-from synth.config import SynthConfig
+from synth.config.schema import SynthConfig
 from synth.digest import digest
 from synth.errors import BadInput
 from synth.judges.refusal import VERSION as RULES_VERSION
 from synth.recipes import find_recipe
 from synth.records import Item
-from synth.stage import Manifest, dump, stage
+from synth.workspace.stage import Manifest, dump, stage
 from train.evals.answers import answers_batch
+from train.evals.attacks.rewriting import back_translations
 from train.evals.comparison import primary_comparison
 from train.evals.conclusion import conclude
 from train.evals.config import BASE, EvaluateConfig
@@ -31,16 +32,15 @@ from train.evals.evaluation import (
     model_folder,
 )
 from train.evals.faithfulness.stage import faithfulness
+from train.evals.lm_harness import benchmark, check_installed
 from train.evals.methods import Students
 from train.evals.panel import Seat, revisions, seat_panel
 from train.evals.questions import plan_questions
 from train.evals.records import Record, write_records
 from train.evals.representation.stage import check_models, represent
-from train.evals.rewriting import back_translations
 from train.evals.score import score
 from train.evals.subject import Subject, make_subjects, searched_names
 from train.evals.summary import results
-from train.evals.utility.lm_harness import benchmark, check_installed
 from train.evals.verdicts import judge_records, publish_measures
 
 OWN_FOLDERS = ("representation", "faithfulness")  # in `evals/`, beside those of the models

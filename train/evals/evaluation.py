@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synth import storage
-from synth.config import ModelConfig, SynthConfig
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.errors import BadInput
-from synth.stage import MANIFEST
+from synth.workspace.stage import MANIFEST
 from train.evals.config import BASE, EvaluateConfig
 from train.evals.methods import Students
 from train.evals.panel import Seat

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from train.evals import metrics
-from train.evals.certify.certificate import errors_of
+from train.evals.certificate import errors_of
+from train.evals.correction import corrected
 from train.evals.judged import leaks, said_by, unsafe_by
 from train.evals.panel import Seat
 from train.evals.rates import Json, Rates, estimate_json
 from train.evals.records import RULES, Record
-from train.evals.statistics.correction import corrected
 
 MANY_CATEGORIES = 20
 

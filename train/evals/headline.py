@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from train.evals import metrics
 from train.evals.grouping import labelled
+from train.evals.intervals import Term
 from train.evals.judged import unsafe_by
 from train.evals.metrics import PromptCount, Property
 from train.evals.records import RULES, Record
-from train.evals.statistics.intervals import Term
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,14 +11,14 @@ from itertools import chain, islice
 from synth.batch import RunBatch
 from synth.judges.base import UNDETERMINED, Exchange, Verdict
 from synth.judges.rubrics import agree
+from train.evals import intervals
+from train.evals.attacks import PLAIN
+from train.evals.intervals import Resampling
 from train.evals.metrics import count_prompts, rate
 from train.evals.panel import Seat
 from train.evals.rates import DIGITS, Json, estimate_json
 from train.evals.records import Record
-from train.evals.statistics import intervals
-from train.evals.statistics.intervals import Resampling
-from train.evals.transforms import PLAIN
-from train.evals.utility.suite import SUITE as UTILITY
+from train.evals.suite import SUITE as UTILITY
 from train.evals.verdicts import Records, ask_seat
 
 Pair = tuple[Record, Record]

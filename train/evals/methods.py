@@ -11,12 +11,12 @@ from typing import get_args
 from train.evals.config import BASE, EvaluateConfig, Metric
 from train.evals.grouping import Groups, decoded, group, on_same_prompts
 from train.evals.headline import headline, terms_of
+from train.evals.intervals import Estimate, Resampling, Term
 from train.evals.judged import unsafe_by
 from train.evals.rates import Json, estimate_json
 from train.evals.records import RULES, Record
-from train.evals.statistics.intervals import Estimate, Resampling, Term
-from train.evals.statistics.training_seeds import MIN_SEEDS, nested_estimate
-from train.evals.utility.suite import SUITE as UTILITY
+from train.evals.suite import SUITE as UTILITY
+from train.evals.training_seeds import MIN_SEEDS, nested_estimate
 
 Students = Mapping[str, Sequence[str]]
 

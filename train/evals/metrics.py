@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from train.evals.intervals import Term
 from train.evals.records import Record
-from train.evals.statistics.intervals import Term
 
 Property = Callable[[Record], bool | None]
 

@@ -4,13 +4,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from synth.config import ModelConfig, SynthConfig
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.errors import BadInput
 from synth.judges import find_judge
 from synth.judges.base import PREFERENCE, SAFETY, Judge, ModelJudge
 from synth.judging import judge_revision
-from synth.models import identify
-from train.evals.certify.certificate import Certificate, matches, read_certificate
+from synth.models.identity import identify
+from train.evals.certificate import Certificate, matches, read_certificate
 from train.evals.config import EvaluateConfig, JudgeConfig
 from train.evals.records import RULES, Scope
 

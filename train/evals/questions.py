@@ -4,20 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from synth.batch import RunBatch
-from synth.config import SynthConfig
+from synth.config.schema import SynthConfig
 from synth.errors import BadInput
 from synth.records import Item
+from train.evals.attacks.rewriting import make_rewrites
 from train.evals.config import EvaluateConfig
-from train.evals.rewriting import make_rewrites
-from train.evals.suites.suites import (
+from train.evals.suite import SUITE as UTILITY
+from train.evals.suite import utility_items
+from train.evals.suites_suites import (
     Suite,
     ask_prompts,
     check_lineage,
     load_suites,
     training_seed_ids,
 )
-from train.evals.utility.suite import SUITE as UTILITY
-from train.evals.utility.suite import utility_items
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

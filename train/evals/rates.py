@@ -6,9 +6,9 @@ from typing import Any
 
 from train.evals import metrics
 from train.evals.headline import Part, bounds_of, num_undetermined, terms_of
+from train.evals.intervals import Resampling, Term, estimate
 from train.evals.metrics import PromptCount, Property
 from train.evals.records import Record
-from train.evals.statistics.intervals import Resampling, Term, estimate
 
 DIGITS = 6  # of the numbers in results: beyond what any of them can mean
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from guidelines import GuidelineSet
-from synth.families import STEP_TOKENS, Split
+from synth.models.families import STEP_TOKENS, Split
 from synth.recipes import Models, Recipe, Step
+from synth.recipes.completion import take_apart
+from synth.recipes.steps import parse_steps, reasoning_text, without_marks
 from synth.records import Item, Outcome, Reply, Trace
-from synth.surgery.completion import take_apart
-from synth.surgery.steps import parse_steps, reasoning_text, without_marks
-from train.evals.suites.suites import RECIPE
+from train.evals.suites_suites import RECIPE
 
 
 async def evaluate_step(

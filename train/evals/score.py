@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from synth.families import THINK_CLOSE, THINK_OPEN
 from synth.judges.refusal import OFF_TOPIC, judge_refusal
+from synth.models.families import THINK_CLOSE, THINK_OPEN
 from synth.records import Item, Outcome
+from train.evals.attacks import read_reply
 from train.evals.records import Record
-from train.evals.transforms import read_reply
 from train.evals.verdicts import UNCLOSED
 
 COLUMNS = ["row_id", "item_id", "outcome", "reasoning", "answer", "payload", "output_tokens"]

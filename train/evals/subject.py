@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from synth import storage
-from synth.config import ModelConfig, SynthConfig
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.digest import digest
 from synth.errors import BadInput
-from synth.models import identify
+from synth.models.identity import identify
 from synth.students import is_trained, model_folder, trained_model
 from train.evals.config import BASE
-from train.evals.search.config import Search
+from train.evals.search_config import Search
 
 _SCORING = "ForSequenceClassification"  # how the architectures of such models end
 

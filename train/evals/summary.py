@@ -10,21 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from train.evals import metrics
-from train.evals.certify.certificate import sensitivity_and_specificity
+from train.evals.attacks import PLAIN
+from train.evals.certificate import sensitivity_and_specificity
 from train.evals.config import EvaluateConfig
 from train.evals.disagreement import disagreements
 from train.evals.grouping import Groups, decoded, group, labelled, on_same_prompts
 from train.evals.harm import attack_success, guard_rates, refusal_rates
 from train.evals.headline import Part, headline
+from train.evals.intervals import Resampling
 from train.evals.judged import neither, unsafe_by
 from train.evals.metrics import Property, of_answers
 from train.evals.panel import Seat, headline_judge
 from train.evals.rates import Json, Rates
 from train.evals.records import RULES, Record
-from train.evals.statistics.intervals import Resampling
-from train.evals.transforms import PLAIN
-from train.evals.utility.suite import SUITE as UTILITY
-from train.evals.utility.suite import utility_summary
+from train.evals.suite import SUITE as UTILITY
+from train.evals.suite import utility_summary
 
 SCHEMA_VERSION = 2
 

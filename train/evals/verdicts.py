@@ -16,13 +16,13 @@ from synth import storage
 from synth.batch import RunBatch
 from synth.judges.base import UNDETERMINED, Exchange, ModelJudge, Verdict, undetermined
 from synth.judging import asking_revision, judge_exchanges
-from synth.ledger import finished, lease_path
 from synth.measures import Judgement, measured, publish_measure
 from synth.records import Outcome
-from synth.workspaces import batch_workspace
+from synth.workspace.ledger import finished, lease_path
+from synth.workspace.workspaces import batch_workspace
 from train.evals.panel import Seat
 from train.evals.records import Judged, Record, Scope
-from train.evals.utility.suite import SUITE as UTILITY
+from train.evals.suite import SUITE as UTILITY
 
 UNCLOSED = "unclosed_reasoning"
 Records = Mapping[str, Sequence[Record]]

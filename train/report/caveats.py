@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from train.evals.overlaps import TRAINING
 from train.evals.records import RULES
-from train.evals.statistics.training_seeds import MIN_SEEDS
-from train.evals.suites.overlaps import TRAINING
+from train.evals.training_seeds import MIN_SEEDS
 from train.report.cells import Json, detectable, listed
 from train.report.groups import (
     asr_of,

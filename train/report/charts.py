@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from train.evals.transforms import PLAIN
+from train.evals.attacks import PLAIN
 from train.report.axes import doubling_axis, number_axis, share_axis
 from train.report.cells import Cell, known, percent, share
 from train.report.figures import Figure, Series, arrow_figure, line_figure

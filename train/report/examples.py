@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from synth.judges.base import UNDETERMINED
 from train.evals.records import RULES, Record
-from train.evals.utility.suite import SUITE as UTILITY
+from train.evals.suite import SUITE as UTILITY
 from train.report.groups import headline_judge, style_of
 from train.report.read import RunFiles
 

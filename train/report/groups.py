@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from train.evals.attacks import PLAIN
 from train.evals.records import RULES
-from train.evals.transforms import PLAIN
 from train.report.cells import Json
 from train.report.read import RunFiles
 

@@ -16,11 +16,7 @@ from train.report.charts import (
 )
 from train.report.comparisons import change_table, methods_table
 from train.report.examples import outcomes
-from train.report.faithfulness import (
-    citations_table,
-    counterfactual_table,
-    guidelines_table,
-)
+from train.report.faithfulness import citations_table, counterfactual_table, guidelines_table
 from train.report.groups import RULES, headline_judge, style_of
 from train.report.judges import (
     corrected_table,

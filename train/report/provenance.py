@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from train.evals.utility.suite import SUITE as UTILITY
+from train.evals.suite import SUITE as UTILITY
 from train.report.cells import NONE, Cell, Json, Row, Table, number
 from train.report.groups import style_of
 from train.report.read import RunFiles

@@ -7,8 +7,8 @@ from typing import Any
 
 from synth import storage
 from synth.run import read_config
-from synth.stage import read_manifest
 from synth.status import check_is_run
+from synth.workspace.stage import read_manifest
 from train.evals.evaluation import COMPARISON_FILE, RECORDS_FILE, RESULTS_FILE
 from train.evals.records import Record, read_records
 

@@ -3,18 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from train.evals.attacks import PLAIN
 from train.evals.records import RULES
-from train.evals.transforms import PLAIN
-from train.report.cells import (
-    NONE,
-    Cell,
-    Json,
-    Row,
-    Table,
-    number,
-    percent,
-    points,
-)
+from train.report.cells import NONE, Cell, Json, Row, Table, number, percent, points
 from train.report.groups import (
     asr_name,
     asr_of,

@@ -4,16 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from train.evals.attacks import PLAIN
 from train.evals.records import RULES
-from train.evals.transforms import PLAIN
 from train.report.cells import Json, detectable, equals, known, listed, percent, points, share
-from train.report.groups import (
-    asr_name,
-    asr_of,
-    degenerate_of,
-    headline_judge,
-    over_refusal_of,
-)
+from train.report.groups import asr_name, asr_of, degenerate_of, headline_judge, over_refusal_of
 from train.report.read import RunFiles
 
 HIGHER_IS_BETTER = {"asr": False, "asr_rule": False, "over_refusal": False, "discrimination": True}

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 
 from guidelines import Exemplar, GuidelineSet
 from synth.records import Outcome
+from train.evals import intervals
 from train.evals.faithfulness.citations import find_citations
 from train.evals.faithfulness.counterfactual import ARMS, STYLE, Variation
 from train.evals.faithfulness.decisions import decided
 from train.evals.faithfulness.traces import CitedTrace, Row, Shown, count_prompts
+from train.evals.intervals import Resampling
 from train.evals.metrics import rate
 from train.evals.rates import DIGITS, Json, estimate_json, rate_json
-from train.evals.statistics import intervals
-from train.evals.statistics.intervals import Resampling
 
 MOST_ROWS = 50  # listed of each kind, in the order of their ids
 

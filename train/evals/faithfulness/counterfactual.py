@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 from guidelines import Guideline, GuidelineSet
 from synth.batch import Batch
-from synth.config import ModelConfig, SynthConfig
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.digest import digest
-from synth.models import identify
+from synth.models.identity import identify
 from synth.recipes import find_recipe
 from synth.records import Item, Sampling
 from synth.run import read_config
-from synth.workspaces import batch_workspace
+from synth.workspace.workspaces import batch_workspace
 
 ARMS = ("control", "deleted", "swapped")
 

@@ -8,17 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from guidelines import GuidelineSet
-from synth import ledger, storage
+from synth import storage
 from synth.batch import RunBatch
-from synth.config import SynthConfig
+from synth.config.schema import SynthConfig
 from synth.digest import digest
 from synth.guideline_files import load_set
 from synth.judges.refusal import VERSION as RULES_VERSION
-from synth.models import identify
+from synth.models.identity import identify
 from synth.recipes import find_recipe
-from synth.stage import Manifest, dump, stage
+from synth.workspace import ledger
+from synth.workspace.stage import Manifest, dump, stage
 from train.evals.faithfulness import citations
-from train.evals.faithfulness.config import FaithfulnessConfig
 from train.evals.faithfulness.contrast import contrast
 from train.evals.faithfulness.counterfactual import (
     STYLE,
@@ -30,8 +30,9 @@ from train.evals.faithfulness.counterfactual import (
 from train.evals.faithfulness.decisions import VERSION as DECISIONS_VERSION
 from train.evals.faithfulness.decisions import acted, concluded, stated
 from train.evals.faithfulness.traces import CitedTrace, Row, Shown, cited_traces, count_prompts
+from train.evals.faithfulness_config import FaithfulnessConfig
+from train.evals.intervals import Resampling
 from train.evals.rates import Json, rate_json
-from train.evals.statistics.intervals import Resampling
 
 SCHEMA_VERSION = 1
 STAGE = "faithfulness"

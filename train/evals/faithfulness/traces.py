@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from guidelines import GuidelineSet
-from synth import ledger
-from synth.config import SynthConfig
+from synth.config.schema import SynthConfig
 from synth.digest import digest
-from synth.plan import planned_items
 from synth.recipes import Recipe
 from synth.records import Item, Outcome
+from synth.workspace import ledger
+from synth.workspace.plan import planned_items
 from train.evals.faithfulness.citations import Citations, find_citations
-from train.evals.faithfulness.config import FaithfulnessConfig
+from train.evals.faithfulness_config import FaithfulnessConfig
 from train.evals.metrics import PromptCount
 
 _COLUMNS = (

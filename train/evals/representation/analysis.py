@@ -14,21 +14,16 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from train.evals.intervals import LEVEL, NOTHING, Estimate
 from train.evals.representation.fits import (
     Axis,
     cross_fitted_axis,
     held_out_scores,
     principal_plane,
 )
-from train.evals.representation.intervals import (
-    auc,
-    auc_estimate,
-    balanced_accuracy,
-    mean_estimate,
-)
+from train.evals.representation.intervals import auc, auc_estimate, balanced_accuracy, mean_estimate
 from train.evals.representation.probes import BENIGN, HARMFUL, ID
 from train.evals.representation.prompts import Floats, Mask, Prompts
-from train.evals.statistics.intervals import LEVEL, NOTHING, Estimate
 
 Json = dict[str, Any]
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from transformers import AutoModel, AutoTokenizer
 
 from synth.errors import BadInput, Invalid
+from synth.models.rendering import encode_chat
 from synth.records import Message
-from synth.rendering import encode_chat
 
 TOO_LONG, INVALID = "too_long", "invalid"
 

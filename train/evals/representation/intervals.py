@@ -9,8 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from train.evals.representation.prompts import Floats, Ints, Mask
-from train.evals.statistics.intervals import (
+from train.evals.intervals import (
     LEVEL,
     NOTHING,
     Estimate,
@@ -20,6 +19,7 @@ from train.evals.statistics.intervals import (
     estimate,
     wilson,
 )
+from train.evals.representation.prompts import Floats, Ints, Mask
 
 _TAILS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
 _METHOD = "cluster bootstrap"

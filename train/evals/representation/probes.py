@@ -10,9 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from synth.config import Limit
+from synth.config.schema import Limit
 from synth.records import Item, Message, Seed
-from synth.seeds import take
+from synth.seeds.seeds import take
 
 ID = "id"
 HARMFUL, BENIGN = "harmful", "benign"
@@ -50,7 +50,7 @@ def choose_probes(training: Sequence[Seed], items: Iterable[Item], total: int) -
 
     A class of `ID` gets twice what a class of a family gets, and what the families have too few
     prompts for: all fits are on it. A family's share is spread over its attacks and suites.
-    Within each, `synth.seeds.take` chooses, evenly over categories and with twins together.
+    Within each, `synth.seeds.seeds.take` chooses, evenly over categories and with twins together.
 
     Args:
         training: Seeds of the training half.

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.digest import digest
+from train.evals.intervals import Resampling
 from train.evals.representation.probes import ID, Probe
-from train.evals.statistics.intervals import Resampling
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from ray.exceptions import RayError
 
 from synth import storage
-from synth.config import Limits, Resources, StorageConfig
+from synth.cluster.room import LOOK_S, Watch, section_demand
+from synth.config.schema import Limits, Resources, StorageConfig
 from synth.errors import BadInput, RunFault
-from synth.room import LOOK_S, Watch, section_demand
-from train.evals.representation.config import RepresentationConfig
 from train.evals.representation.probes import Probe
 from train.evals.representation.states import States, to_span
+from train.evals.representation_config import RepresentationConfig
 
 log = logging.getLogger(__name__)
 

@@ -47,19 +47,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synth import storage
-from synth.config import ModelConfig, SynthConfig
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.digest import digest
 from synth.errors import BadInput
-from synth.models import ModelIdentity, identify
+from synth.models.identity import ModelIdentity, identify
 from synth.records import Item
-from synth.seeds import load_seeds, split_seeds
-from synth.stage import Manifest, dump, stage
+from synth.seeds.seeds import load_seeds, split_seeds
+from synth.workspace.stage import Manifest, dump, stage
 from train.evals.config import BASE, EvaluateConfig
-from train.evals.representation.config import RepresentationConfig
+from train.evals.intervals import Resampling
 from train.evals.representation.probes import BENIGN, HARMFUL, ID, Probe, choose_probes
 from train.evals.representation.prompts import Prompts
 from train.evals.representation.states import States, read_states, write_states
-from train.evals.statistics.intervals import Resampling
+from train.evals.representation_config import RepresentationConfig
 
 RESULT_FILE = "representation.json"
 FOLDER = "representation"
@@ -177,7 +177,7 @@ def _read(
     probes: Sequence[Probe],
 ) -> States:
     # Ray is started only where something is to be read.
-    from synth.cluster import join_ray  # noqa: PLC0415
+    from synth.cluster.joining import join_ray  # noqa: PLC0415
     from train.evals.representation.reader import Source, read_model  # noqa: PLC0415
 
     join_ray()

@@ -1,0 +1,251 @@
+"""What stands between a step and a chat: patience with pools, and their accounts."""
+
+import asyncio
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from synth.calls.admission import Gate
+from synth.calls.meter import Meter, loop_time
+from synth.chat import Chat
+from synth.errors import (
+    CapacityFault,
+    EngineDied,
+    GuideweaveError,
+    Overdue,
+    PoolDown,
+    PoolFault,
+    Refused,
+    RowFault,
+)
+from synth.records import Ability, Message, Reply, Sampling
+
+PROBE_S = 10.0  # ours: what a pool may take for one token, to show that it is there at all
+OWN_FAULTS = 3  # of one call, and as long as `pool_deadline_s`, while others are answered
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
+_ONE_TOKEN = Sampling(temperature=0.0, max_tokens=1)
+
+
+@dataclass(slots=True)
+class PoolHealth:
+    """How a pool does, as one worker sees it.
+
+    Attributes:
+        deadline_s: Without an answer for so long, while a call waits, the pool is down.
+        answered_at: Time of the last answer, on the loop's clock.
+        prompt_tokens: Tokens it has read for this worker.
+        output_tokens: Tokens it has made.
+    """
+
+    deadline_s: float
+    answered_at: float = -math.inf
+    last_fault: str = ""
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    # The start of an unanswered call; None while all is well.
+    _silent_since: float | None = field(default=None, init=False)
+
+    def answered(self, reply: Reply) -> None:
+        """Note an answer."""
+        self.answered_at = loop_time()
+        self._silent_since = None
+        self.prompt_tokens += reply.prompt_tokens
+        self.output_tokens += reply.output_tokens
+
+    def failed(self, role: str, fault: PoolFault, began_at: float) -> None:
+        """Note a fault of a call that began at `began_at`.
+
+        Raises:
+            PoolDown: Nothing was answered within the deadline.
+        """
+        self.last_fault = f"{type(fault).__name__}: {fault}"
+        if self._silent_since is None:
+            # A pool that nobody called for a while was not silent.
+            self._silent_since = max(self.answered_at, began_at)
+        self.check(role)
+
+    def check(self, role: str) -> None:
+        """Look at the time.
+
+        Raises:
+            PoolDown: Nothing was answered within the deadline.
+        """
+        if self.patience_left_s <= 0:
+            raise PoolDown(
+                f"the {role} pool has answered nothing for {self.deadline_s:.0f} s; "
+                f"its last fault: {self.last_fault}"
+            )
+
+    @property
+    def patience_left_s(self) -> float:
+        """Seconds until the pool counts as down, if it does not answer."""
+        since = loop_time() if self._silent_since is None else self._silent_since
+        return since + self.deadline_s - loop_time()
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredChat:
+    """One row's view of a pool: waits its turn, waits out the pool's faults, keeps account.
+
+    Both doors are here; a model opens one of them only.
+    """
+
+    role: str
+    chat: Chat
+    gate: Gate
+    health: PoolHealth
+    meter: Meter
+
+    @property
+    def can(self) -> frozenset[Ability]:
+        """The chat's abilities."""
+        return self.chat.can
+
+    async def __call__(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """Complete `messages`; see `Chat`.
+
+        Raises:
+            PoolDown: The pool has answered nothing for too long.
+            Overdue: This call has found only faults for as long, while others were answered.
+            Refused: The model scores, and writes nothing.
+        """
+        reply = await self._ask(messages, sampling)
+        if reply.score is not None:
+            raise Refused(f"the {self.role} model scores: it writes no text", "head")
+        return reply
+
+    async def score(self, messages: Sequence[Message]) -> float:
+        """Score `messages`; see `Score`. Raises as above, but where the model writes.
+
+        Raises:
+            RowFault: The score is no number that can be compared.
+        """
+        reply = await self._ask(messages, _ONE_TOKEN)  # none, of a model that scores
+        if reply.score is None:
+            raise Refused(f"the {self.role} model writes text: it has no score", "head")
+        if not math.isfinite(reply.score):
+            raise RowFault(f"the {self.role} model's score is {reply.score}")
+        return reply.score
+
+    async def _ask(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        faults = _Faults(self.role, self.health, loop_time())
+        ticket = self.gate.ticket(self.meter.calls)
+        while True:
+            self.meter.waiting_for = f"a slot of the {self.role} pool"
+            try:
+                async with self.gate.slot(ticket):
+                    self.meter.waiting_for = f"the {self.role} pool"
+                    reply = await self._patiently(messages, sampling, faults)
+            except CapacityFault as fault:
+                self.meter.waiting_for = f"the {self.role} pool, which is full"
+                await self._rest(fault, faults)
+            else:
+                self.meter.book(self.role, reply)
+                self.meter.waiting_for = "its next call"
+                return reply
+
+    async def _patiently(
+        self, messages: Sequence[Message], sampling: Sampling, faults: "_Faults"
+    ) -> Reply:
+        """Call until there is an answer or no room. The slot is kept: a sick pool gets no more."""
+        while True:
+            began_at = loop_time()
+            try:
+                reply = await self.chat(messages, sampling)
+            except CapacityFault:
+                raise
+            except PoolFault as fault:
+                if isinstance(fault, EngineDied):
+                    self.meter.engine_died(fault, began_at)
+                await self._note(fault, faults)
+                await asyncio.sleep(faults.wait_s())
+            else:
+                self.health.answered(reply)
+                return reply
+
+    async def _note(self, fault: PoolFault, faults: "_Faults") -> None:
+        """Count a fault; where it makes the pool look down, ask it for a token before saying so.
+
+        A call that is alone with the pool has nobody to show that the pool still answers.
+        """
+        try:
+            faults.note(fault)
+        except PoolDown:
+            if not await self._is_there():
+                raise
+            faults.check_own(fault)
+
+    async def _is_there(self) -> bool:
+        """Say whether the pool answers anything."""
+        hello = [Message(role="user", content="Hello.")]
+        try:
+            async with asyncio.timeout(PROBE_S):
+                reply = await self.chat(hello, _ONE_TOKEN)
+        except (GuideweaveError, TimeoutError):
+            return False
+        self.health.answered(reply)
+        return True
+
+    async def _rest(self, fault: CapacityFault, faults: "_Faults") -> None:
+        """Wait until the pool may be called again, without a slot."""
+        self.health.failed(self.role, fault, faults.began_at)
+        with self.gate.resting():
+            while (left_s := self.gate.pause_left_s) > 0:
+                await asyncio.sleep(min(left_s, self.health.patience_left_s))
+                self.health.check(self.role)
+
+
+@dataclass(slots=True)
+class _Faults:
+    """The faults one call has met so far."""
+
+    role: str
+    health: PoolHealth
+    began_at: float
+    met: int = 0
+
+    def note(self, fault: PoolFault) -> None:
+        """Count a fault that is not for want of room.
+
+        Raises:
+            PoolDown: The pool has answered nothing for too long.
+            Overdue: It has answered others, but never this call: the fault is the row's.
+        """
+        self.met += 1
+        self.health.failed(self.role, fault, self.began_at)
+        self.check_own(fault)
+
+    def check_own(self, fault: PoolFault) -> None:
+        """Look at how often and how long this call has failed, in a pool that answers others.
+
+        Raises:
+            Overdue: As often and as long as makes the fault its own.
+        """
+        waited_s = loop_time() - self.began_at
+        if self.met >= OWN_FAULTS and waited_s >= self.health.deadline_s:
+            raise Overdue(
+                f"the {self.role} pool failed this call {self.met} times within "
+                f"{waited_s:.0f} s, and answered others: {fault}"
+            )
+
+    def wait_s(self) -> float:
+        """Return how long to wait before the call goes again."""
+        ceiling = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self.met - 1, 10))
+        return ceiling * random.uniform(0.5, 1.0)
+
+
+class MeteredModels:
+    """The `Models` of one try: chats by role, each behind this row's meter."""
+
+    def __init__(
+        self, chats: dict[str, MeteredChat], sampling: Sampling, format_retries: int
+    ) -> None:
+        self._chats = chats
+        self.sampling = sampling
+        self.format_retries = format_retries
+
+    def __getattr__(self, role: str) -> MeteredChat:
+        if role.startswith("_") or role not in self._chats:
+            raise AttributeError(f"no model has the role {role!r}; known: {sorted(self._chats)}")
+        return self._chats[role]

@@ -1,0 +1,1 @@
+"""The configuration of the teacher's side: its schema, and reading it from YAML."""

@@ -1,0 +1,1 @@
+"""The one scheduler: leases go to workers, whose rows become one published file a lease."""

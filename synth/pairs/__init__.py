@@ -1,1 +1,0 @@
-"""Preference pairs: two completions of one prompt, of which one is better, and why."""

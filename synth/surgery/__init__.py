@@ -1,1 +1,0 @@
-"""Surgery on traces: taking texts apart into sentences, steps and sections, and joining them."""

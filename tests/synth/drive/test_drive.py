@@ -1,0 +1,160 @@
+"""The scheduler in one process: plans, leases, outcomes, resume."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synth import storage
+from synth.calls import metering
+from synth.chat import ChatSpec
+from synth.drive.drive import Drive
+from synth.drive.runner import MIN_RESERVE, Runner, Work
+from synth.errors import PoolDown
+from synth.records import Outcome, Sampling
+from synth.workspace.ledger import again, finished, lease_path, owed, read_traces, tally
+from synth.workspace.plan import planned_tries, publish_round, read_items, read_leases
+from tests.synth.factories import make_items
+from tests.synth.scripts import repeat
+
+
+def make_work(workspace: Path, script: str = "repeat", **options: Any) -> Work:
+    spec = ChatSpec(
+        kind="scripted", model_id="scripted", script=f"tests.synth.scripts:{script}", max_calls=8
+    )
+    return Work(
+        workspace=str(workspace),
+        chats={"teacher": spec},
+        sampling=Sampling(),
+        fingerprint="f",
+        **options,
+    )
+
+
+async def run_all(work: Work, num_workers: int = 2) -> Drive:
+    drive = Drive([Runner(work) for _ in range(num_workers)], owed(work.workspace), drain_s=5)
+    await drive.run()
+    return drive
+
+
+def outcomes(workspace: Path) -> Counter[str]:
+    return Counter(read_traces(str(workspace))["outcome"].to_pylist())
+
+
+async def test_every_item_ends_in_one_row(tmp_path: Path) -> None:
+    items = make_items(100)
+    publish_round(str(tmp_path), 0, items, rows=16)
+    drive = await run_all(make_work(tmp_path))
+    table = read_traces(str(tmp_path))
+    assert sorted(table["item_id"].to_pylist()) == sorted(item.item_id for item in items)
+    assert drive.progress.outcomes == {"ok": 100}
+    assert tally(str(tmp_path), finished(str(tmp_path))) == {"ok": 100}
+    answers = dict(zip(table["prompt"].to_pylist(), table["answer"].to_pylist(), strict=True))
+    assert answers["Question number 3?"] == "You asked: Question number 3?"
+
+
+async def test_resume_runs_only_what_has_no_file(tmp_path: Path) -> None:
+    publish_round(str(tmp_path), 0, make_items(64), rows=16)
+    work = make_work(tmp_path)
+    await run_all(work)
+    lost = finished(str(tmp_path))[1]
+    kept = {n: storage.read(lease_path(str(tmp_path), n)) for n in finished(str(tmp_path))}
+    storage.remove(lease_path(str(tmp_path), lost))
+    assert [lease.name for lease in owed(str(tmp_path))] == [lost]
+    drive = await run_all(work)
+    assert drive.progress.outcomes == {"ok": 16}
+    for name, data in kept.items():
+        if name != lost:
+            assert storage.read(lease_path(str(tmp_path), name)) == data
+
+
+async def test_a_recipe_bug_is_a_failed_row_and_retry_plans_it_again(tmp_path: Path) -> None:
+    publish_round(str(tmp_path), 0, make_items(20, recipe="tests.synth.scripts.broken"))
+    await run_all(make_work(tmp_path))
+    table = read_traces(str(tmp_path))
+    assert outcomes(tmp_path) == {"failed": 20}
+    assert set(table["error"].to_pylist()) == {"ZeroDivisionError: this recipe has a bug"}
+    tries = again(str(tmp_path), [Outcome.FAILED])
+    assert {item.attempt for item in tries} == {1}
+    publish_round(str(tmp_path), 1, tries)
+    assert again(str(tmp_path), [Outcome.FAILED]) == [], "the next try is planned already"
+    mended = {"tests.synth.scripts.broken": "tests.synth.scripts.echo"}
+    await run_all(make_work(tmp_path, recipes=mended))
+    assert outcomes(tmp_path) == {"ok": 20}
+    assert set(planned_tries(str(tmp_path)).values()) == {1}
+
+
+async def test_only_the_poison_row_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metering, "FIRST_WAIT_S", 0.001)
+    publish_round(str(tmp_path), 0, make_items(40))
+    await run_all(make_work(tmp_path, "deadly"))
+    table = read_traces(str(tmp_path))
+    assert outcomes(tmp_path) == {"ok": 39, "failed": 1}
+    [error] = [error for error in table["error"].to_pylist() if error]
+    assert error.startswith("Poison: ")
+
+
+async def test_stopping_keeps_finished_rows_and_resume_ends_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = iter(range(10))
+    stuck = asyncio.Event()
+
+    async def slow(self: object, messages: list, sampling: Sampling) -> str:
+        if next(turns, None) is None:
+            stuck.set()
+            await asyncio.sleep(3600)
+        return repeat(messages, sampling)
+
+    publish_round(str(tmp_path), 0, make_items(48), rows=16)
+    work = make_work(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("synth.chat.scripted.ScriptedChat._next", slow)
+        run = asyncio.create_task(run_all(work, num_workers=1))
+        await stuck.wait()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+    states = outcomes(tmp_path)
+    assert states["ok"] == 10
+    assert states["interrupted"] == 16 * len(finished(str(tmp_path))) - 10
+    publish_round(str(tmp_path), 1, again(str(tmp_path), [Outcome.INTERRUPTED]))
+    await run_all(work)
+    assert outcomes(tmp_path) == {"ok": 48}
+
+
+async def test_a_dead_pool_ends_the_run_with_rows_owed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metering, "FIRST_WAIT_S", 0.01)
+    publish_round(str(tmp_path), 0, make_items(16))
+    work = make_work(tmp_path, "unreachable", pool_deadline_s=0.2)
+    with pytest.raises(PoolDown, match="teacher pool has answered nothing"):
+        await run_all(work)
+    assert set(outcomes(tmp_path)) <= {"interrupted"}
+
+
+def test_publishing_a_round_twice_keeps_the_first(tmp_path: Path) -> None:
+    first = publish_round(str(tmp_path), 0, make_items(40), rows=16)
+    second = publish_round(str(tmp_path), 0, make_items(8), rows=16)
+    assert first == second == read_leases(str(tmp_path), 0)
+    items = [item for lease in first for item in read_items(str(tmp_path), lease)]
+    assert items == make_items(40)
+
+
+async def test_no_worker_hoards_rows_that_another_could_start(tmp_path: Path) -> None:
+    publish_round(str(tmp_path), 0, make_items(1_000), rows=16)
+    work = make_work(tmp_path, "slow", num_workers=2)
+    work = replace(work, chats={"teacher": replace(work.chats["teacher"], max_calls=256)})
+    runners = [Runner(work) for _ in range(2)]
+    drive = asyncio.create_task(Drive(runners, owed(str(tmp_path))).run())
+    most = 0
+    while not drive.done():
+        await asyncio.sleep(0.001)
+        pools = [(await runner.snapshot()).pools["teacher"] for runner in runners]
+        most = max(most, *(pool.calls_queued for pool in pools))
+    await drive
+    assert 0 < most < MIN_RESERVE + 16

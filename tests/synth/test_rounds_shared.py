@@ -1,0 +1,65 @@
+"""Runs that share a workspace: each asks its own students, and leaves the others' items alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from synth import session, students
+from synth.dues import interrupted, owed_by
+from synth.rounds import due_steps, plan_due
+from synth.run import Run
+from synth.synthesize import Options, synthesize
+from synth.workspace.ledger import owed, read_traces
+from synth.workspace.plan import read_items
+from tests.synth.factories import make_loaves, make_run
+from tests.synth.iterated import ITERATED, WANTED, pretend_trained, scripted_student
+from tests.synth.test_rounds import nothing_accepted
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, Run]:
+    """Two runs of the iterated recipe on one workspace, each with a first student of its own."""
+    monkeypatch.setattr(students, "trained_model", scripted_student)
+    monkeypatch.setattr(session, "trained_model", scripted_student)
+    one = make_run(
+        tmp_path / "one",
+        ITERATED,
+        "tests.synth.iterated.ITERATED",
+        seeds=make_loaves(2),
+        traces=str(tmp_path / "shared"),
+        samples=2,
+    )
+    config = one.config
+    other = replace(one, config=config.model_copy(update={"run": str(tmp_path / "other")}))
+    pretend_trained(one.config, "iterated-first")
+    pretend_trained(other.config, "iterated-first", version=2)
+    return one, other
+
+
+async def test_one_run_does_not_answer_for_the_students_of_another(runs: tuple[Run, Run]) -> None:
+    one, other = runs
+    await synthesize(one, nothing_accepted, Options())
+    planned = plan_due(other, nothing_accepted)
+    assert [lease.step for lease in planned] == [2]
+    assert owed_by(one) == []
+    assert owed(one.workspace) == planned
+    assert due_steps(one) == {}
+    await synthesize(one, nothing_accepted, Options())
+    assert owed(one.workspace) == planned
+    await synthesize(other, nothing_accepted, Options())
+    rows = read_traces(one.workspace).to_pylist()
+    told = [row["answer"].split(":")[0] for row in rows if row["step"] == 2]
+    assert sorted(told) == ["Again"] * WANTED + ["Once"] * WANTED
+
+
+async def test_what_another_run_left_in_the_middle_is_its_own_to_finish(
+    runs: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = runs
+    await synthesize(one, nothing_accepted, Options())
+    left = plan_due(other, nothing_accepted)
+    items = [item for lease in left for item in read_items(other.workspace, lease)]
+    monkeypatch.setattr("synth.dues.again", lambda *_: items)
+    assert interrupted(one) == []
+    assert interrupted(other) == items

@@ -1,0 +1,72 @@
+"""Noise: slips of the keyboard, case and spacing, drawn from the prompt's own digest.
+
+The same prompt is always disturbed in the same way. Also the perturbations that any-of-N
+attacks draw from (Hughes et al. 2024).
+"""
+
+import re
+from itertools import pairwise
+from random import Random
+
+from synth.digest import digest
+from train.evals.attacks.base import Transform, plain_reply
+
+NOISE = "noise"
+
+_TYPO_SHARE = 0.3  # of the words with four letters or more
+_SPACE_SHARE = 0.15  # of the places between two letters
+_LONG_WORD = re.compile(r"[^\W\d_]{4,}")
+_INSIDE = re.compile(r"(?<=[^\W\d_])(?=[^\W\d_])")
+
+
+def _typos(prompt: str) -> str | None:
+    """Swap two neighbouring letters inside some of the words, in one at least."""
+    random = Random(digest("typos", prompt))
+    words = [word for word in _LONG_WORD.finditer(prompt) if _slips(word[0])]
+    chosen = {word.start() for word in words if random.random() < _TYPO_SHARE}
+    if not words:
+        return None
+    chosen = chosen or {words[0].start()}
+
+    def mistyped(word: re.Match[str]) -> str:
+        return _swap(word[0], random) if word.start() in chosen else word[0]
+
+    return _LONG_WORD.sub(mistyped, prompt)
+
+
+def _slips(word: str) -> list[int]:
+    """Return where two inner letters can be swapped to some effect."""
+    return [i for i in range(1, len(word) - 2) if word[i] != word[i + 1]]
+
+
+def _swap(word: str, random: Random) -> str:
+    slips = _slips(word)
+    at = slips[int(random.random() * len(slips))]
+    return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+
+
+def _random_case(prompt: str) -> str | None:
+    random = Random(digest("random_case", prompt))
+    drawn = "".join(char.upper() if random.random() < 0.5 else char.lower() for char in prompt)
+    changed = drawn if drawn != prompt else prompt.swapcase()
+    return changed if changed != prompt else None
+
+
+def _random_spacing(prompt: str) -> str | None:
+    random = Random(digest("random_spacing", prompt))
+    places = [match.start() for match in _INSIDE.finditer(prompt)]
+    if not places:
+        return None
+    chosen = [place for place in places if random.random() < _SPACE_SHARE] or places[:1]
+    ends = [0, *chosen, len(prompt)]
+    return " ".join(prompt[start:end] for start, end in pairwise(ends))
+
+
+NOISES = tuple(
+    Transform(name=name, family=NOISE, version=1, apply=apply, decode=plain_reply)
+    for name, apply in (
+        ("typos", _typos),
+        ("random_case", _random_case),
+        ("random_spacing", _random_spacing),
+    )
+)

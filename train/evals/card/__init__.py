@@ -1,1 +1,0 @@
-"""The evaluation card: `card` makes its content, `page` its Markdown."""

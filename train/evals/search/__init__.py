@@ -1,1 +1,0 @@
-"""Students under test-time search, evaluated beside those that are asked once."""
