@@ -11,7 +11,7 @@ from ray_jobs.console import say
 from ray_jobs.exits import finish
 from ray_jobs.job import config_argument, naming, set_option
 from synth.checks.deep import check_deep, within
-from synth.config.configfile import load_config
+from synth.config.loading import load_config
 
 SEEDS_S = 600.0  # to read and compare every row
 

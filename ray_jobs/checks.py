@@ -12,13 +12,13 @@ from synth.run import find_recipes
 from synth.storage import is_remote
 from synth.students import student_name, trainings
 from train.config import Kind
-from train.evals.attacks.rewriting import check_attacks
+from train.evals.ask import searched_names
 from train.evals.comparison import primary_comparison
 from train.evals.config import BASE, EvaluateConfig
-from train.evals.files import read_suite
+from train.evals.judge import judge_models, read_certificates
 from train.evals.lm_harness import check_installed
-from train.evals.panel import judge_models, read_certificates
-from train.evals.subject import searched_names
+from train.evals.rewrites import check_attacks
+from train.evals.suites import read_suite
 
 
 def check_run(config: RunConfig, *, accept_drift: str | None = None, here: bool = True) -> None:

@@ -16,7 +16,7 @@ from ray_jobs.config import RunConfig
 from ray_jobs.console import live_progress, progress_console, results_console
 from ray_jobs.logs import logging_to
 from synth import storage
-from synth.config.configfile import load_config
+from synth.config.loading import load_config
 from synth.config.schema import ModelConfig
 from synth.errors import BadInput, RunFault
 from synth.synthesize import Options

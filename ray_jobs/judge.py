@@ -12,20 +12,25 @@ from ray_jobs.exits import finish
 from ray_jobs.job import logs_kept, naming
 from ray_jobs.logs import logging_to
 from synth import storage
-from synth.batch import run_batch
+from synth.batch import asking_revision, judge_exchanges, judge_revision, run_batch
 from synth.checks.static import ROLES, check_model, check_run_folder, check_secrets
-from synth.config.configfile import load_config
+from synth.config.loading import load_config
 from synth.config.schema import ModelConfig
 from synth.errors import BadInput
 from synth.judges import find_judge
 from synth.judges.base import PREFERENCE, Exchange, Judge, ModelJudge, Verdict
 from synth.judges.rubrics import agree, swap
-from synth.judging import asking_revision, judge_exchanges, judge_revision
 from synth.models.identity import identify
 from synth.synthesize import Options
-from synth.workspace.workspaces import batch_workspace
-from train.evals.certificate import Certificate, certify, write_certificate
-from train.evals.labelled import LabelsFile, digest_of, read_labelled
+from synth.workspace.workspace import batch_workspace
+from train.evals.certify import (
+    Certificate,
+    LabelsFile,
+    certify,
+    digest_of,
+    read_labelled,
+    write_certificate,
+)
 
 _COMMAND = "judge certify"
 

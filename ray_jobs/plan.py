@@ -10,14 +10,13 @@ from ray_jobs.config import RunConfig
 from ray_jobs.console import say
 from ray_jobs.exits import finish
 from ray_jobs.job import config_argument, naming, set_option
-from synth.config.configfile import load_config
+from synth.config.loading import load_config
 from synth.dataset import count_accepted
 from synth.estimate import Estimate, estimate
+from train.evals.ask import expected_items, searched_names
 from train.evals.attacks import PLAIN
 from train.evals.config import BASE
-from train.evals.power import WORTH_FINDING, required_prompts
-from train.evals.questions import expected_items
-from train.evals.subject import searched_names
+from train.evals.stats import WORTH_FINDING, required_prompts
 
 
 @click.command()

@@ -3,7 +3,7 @@
 import click
 
 from ray_jobs.exits import finish
-from synth.upkeep import retry_failed
+from synth.dataset import retry_failed
 
 
 @click.command()

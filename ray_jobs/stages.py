@@ -15,21 +15,20 @@ from synth.batch import Batch, RunBatch, run_batch
 from synth.checks.deep import check_deep
 from synth.curate import curated_folder
 from synth.dataset import count_accepted, make_traces
-from synth.digest import digest
 from synth.errors import BadInput
-from synth.records import Seed
+from synth.records import Seed, digest
 from synth.rounds import due_steps
 from synth.run import CONFIG_FILE, Run, load_run, read_config
 from synth.seeds.seeds import decontaminate, load_seeds, split_seeds
 from synth.status import shortfalls, too_many_failed
 from synth.synthesize import Options
-from synth.workspace.ledger import finished
 from synth.workspace.stage import read_manifest
+from synth.workspace.workspace import finished
 from train.config import FinetuneConfig
 from train.evals import evaluate
-from train.evals.attacks.rewriting import check_attacks
 from train.evals.config import EvaluateConfig
-from train.evals.suites_suites import Suite, check_lineage, eval_items, load_suites
+from train.evals.rewrites import check_attacks
+from train.evals.suites import Suite, check_lineage, eval_items, load_suites
 from train.students import Finetuned, arms_to_train, finetune, named_arms
 
 log = logging.getLogger(__name__)

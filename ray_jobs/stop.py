@@ -5,7 +5,7 @@ import click
 from ray_jobs.console import progress_console
 from ray_jobs.exits import finish
 from ray_jobs.logs import logging_to
-from synth.upkeep import stop_run
+from synth.dataset import stop_run
 
 
 @click.command()

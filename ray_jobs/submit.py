@@ -27,7 +27,7 @@ from ray_jobs.job import config_argument, naming, set_option
 from ray_jobs.logs import logging_to
 from synth.checks.static import check_secrets, secret_names
 from synth.cluster.job import check_seen_by_all
-from synth.config.configfile import load_config
+from synth.config.loading import load_config
 from synth.errors import BadInput, RunFault
 
 if TYPE_CHECKING:

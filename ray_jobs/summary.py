@@ -9,9 +9,8 @@ from rich.table import Table
 from guidelines.plain import one_line
 from ray_jobs.console import clock, make_table
 from synth.workspace.stage import Manifest
-from train.report.cells import percent, points
-from train.report.groups import Json, asr_name, asr_of, groups_of, headline_judge
 from train.report.read import read_run
+from train.report.tables import Json, asr_name, asr_of, groups_of, headline_judge, percent, points
 
 
 def outcomes_table(outcomes: Mapping[str, int]) -> Table:

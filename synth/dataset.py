@@ -1,5 +1,6 @@
-"""From a configuration to a dataset, in a few calls: what the commands and Python users share."""
+"""What the commands and Python users share: a configuration becomes a dataset in a few calls."""
 
+import asyncio
 import builtins
 import dataclasses
 from collections import Counter
@@ -9,17 +10,19 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from synth import curate as curation
-from synth.calls.interrupts import run_to_end
+from synth.calls.aio import run_to_end
 from synth.config.schema import CurateConfig, SynthConfig
 from synth.curate.rules import Drop
 from synth.measures.store import Map
-from synth.records import Cell, Seed
-from synth.run import Run, load_run, read_config
+from synth.records import Cell, Outcome, Seed
+from synth.run import Run, load_run, read_config, run_digest, workspace_of
+from synth.status import check_is_run
 from synth.students import current_rows, has_students, model_ids
 from synth.synthesize import Options, synthesize
 from synth.token_budget import ACCOUNT, over_budget
-from synth.workspace.ledger import read_traces
+from synth.workspace.plan import num_rounds, publish_round
 from synth.workspace.stage import Manifest
+from synth.workspace.workspace import again, batches, read_traces
 
 MANY_LEASES = 32  # fewer are judged sooner in this process than a cluster starts
 
@@ -139,3 +142,39 @@ def _spread(config: SynthConfig) -> Map:
         yield from ray_map(function, leases)
 
     return spread
+
+
+def retry_failed(run: str) -> int:
+    """Plan every item that failed again, and return how many; the run's command makes them.
+
+    Those of its batches, such as an evaluation's answers and verdicts, are planned as well.
+
+    Raises:
+        BadInput: `run` is no run directory.
+    """
+    check_is_run(run)
+    planned = 0
+    for workspace in (workspace_of(run), *batches(run).values()):
+        if items := again(workspace, [Outcome.FAILED]):
+            publish_round(workspace, num_rounds(workspace), items)
+            planned += len(items)
+    return planned
+
+
+def stop_run(run: str) -> list[str]:
+    """Remove the pools of `run` from the cluster that can be reached; return their names.
+
+    Raises:
+        ConnectionError: There is no cluster: pools of a local run end with their driver.
+    """
+    # Ray only where a cluster is asked for something.
+    import ray  # noqa: PLC0415
+
+    from synth.pools.lifecycle import remove_pools  # noqa: PLC0415
+
+    check_is_run(run)
+    ray.init(address="auto", log_to_driver=False)
+    try:
+        return asyncio.run(remove_pools(run_digest(run)))
+    finally:
+        ray.shutdown()

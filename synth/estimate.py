@@ -6,11 +6,10 @@ from statistics import fmean
 
 from synth import storage
 from synth.calls.usage import cost, read_usage
-from synth.dues import owed_by
-from synth.rounds import Accepted, due_items, makes_items
+from synth.rounds import Accepted, due_items, makes_items, owed_by
 from synth.run import Run
-from synth.workspace.ledger import finished, read_counts, read_traces
 from synth.workspace.plan import lease_rows
+from synth.workspace.workspace import finished, read_counts, read_traces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

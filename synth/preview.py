@@ -14,20 +14,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from synth.calls.interrupts import run_to_end
+from synth.calls.aio import run_to_end
 from synth.checks.endpoints import check_abilities
 from synth.curate import MEASURED, Dropped, load_policy
 from synth.curate.local import decide_whole
-from synth.dues import owed_by
 from synth.measures import ensure_measures, read_measures
 from synth.recipes import Recipe
 from synth.records import LABELS, Item, Seed
-from synth.rounds import due_items, makes_items
+from synth.rounds import due_items, makes_items, owed_by
 from synth.run import Run
-from synth.session import next_session
-from synth.synthesize import Options, make_work, open_chats, work_through
-from synth.workspace.ledger import planned, read_traces
+from synth.synthesize import Options, make_work, next_session, open_chats, work_through
 from synth.workspace.plan import Lease, num_rounds, publish_round
+from synth.workspace.workspace import planned, read_traces
 
 log = logging.getLogger(__name__)
 

@@ -1,30 +1,109 @@
-"""What a run is made of: its seeds, recipes and guideline sets, and its fingerprint.
+"""What a run is made of: seeds, recipes, guideline sets and models, and its fingerprint.
 
 The fingerprint names what changes a row's text. A run directory belongs to one; another is
 refused unless the drift is accepted, with a reason that manifest and card repeat.
 """
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from guidelines import GuidelineSet
+from guidelines import GuidelineSet, load_guidelines
+from guidelines.files import MAX_FILE_BYTES
 from synth import storage
+from synth.config.loading import parse_yaml
 from synth.config.schema import ModelConfig, SynthConfig
-from synth.config.yamlfile import parse_yaml
-from synth.digest import digest, digest_bytes
 from synth.errors import BadInput
-from synth.guideline_files import load_set
 from synth.models.embedded import EMBEDDED_DIGEST
 from synth.models.identity import EMBEDDED, SCRIPTED, ModelIdentity, identify
-from synth.recipes import Recipe, find_recipe
-from synth.records import SCHEMA_VERSION, Seed
-from synth.roles import needed_roles
+from synth.recipes import Recipe, Step, find_recipe
+from synth.records import SCHEMA_VERSION, Seed, digest, digest_bytes
 from synth.seeds.seeds import decontaminate, load_seeds, split_seeds, take
 from synth.students import check_recipes
+
+
+def load_set(source: str) -> GuidelineSet:
+    """Load the guideline set of a name, a local path, or a file or folder on `s3://`.
+
+    Raises:
+        BadInput: Nothing is there, or a file breaks the format.
+    """
+    if not storage.is_remote(source):
+        return load_guidelines(source)
+    source = source.rstrip("/")
+    with tempfile.TemporaryDirectory(prefix="guideweave-guidelines-") as folder:
+        path = Path(folder, source.rsplit("/", 1)[-1])
+        try:
+            _fetch(source, path)
+            return load_guidelines(str(path))
+        except FileNotFoundError as error:
+            rule = "must be a Markdown file, or a folder of them"
+            raise BadInput(file="config", field="guidelines", value=source, rule=rule) from error
+        except BadInput as error:
+            file = error.file.replace(str(path), source)
+            raise BadInput(
+                file=file, field=error.field, value=error.value, rule=error.rule
+            ) from error
+
+
+def _fetch(source: str, path: Path) -> None:
+    """Copy the Markdown files of `source` to `path`, none further than the loader reads it."""
+    for name in _names(source):
+        target = path / name if name else path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with storage.open_input(storage.join(source, name) if name else source) as stream:
+            target.write_bytes(stream.read(MAX_FILE_BYTES + 1))
+
+
+def _names(source: str) -> Iterator[str]:
+    """Yield the files of a set, relative to it; the empty name stands for a file itself."""
+    if source.endswith(".md"):
+        yield ""
+        return
+    found = [
+        *storage.list_files(source),
+        *(f"exemplars/{name}" for name in storage.list_files(storage.join(source, "exemplars"))),
+    ]
+    if not found:
+        raise FileNotFoundError(2, "no files", source)
+    yield from (name for name in found if name.endswith(".md"))
+
+
+TRAINED_ROLES = ("student", "reward")  # played by models that the run itself trains
+
+
+def needed_roles(config: SynthConfig, recipes: Iterable[Recipe]) -> dict[str, ModelConfig]:
+    """Return the models of all roles that the recipes call, but those that the run trains.
+
+    Raises:
+        BadInput: A recipe needs a role that the config does not fill.
+    """
+    called: set[str] = set()
+    for recipe in recipes:
+        called.update(recipe.needs)
+        called.update(*(step.roles for step in recipe.steps if isinstance(step, Step)))
+    return {role: model_of(config, role) for role in sorted(called.difference(TRAINED_ROLES))}
+
+
+def model_of(config: SynthConfig, role: str) -> ModelConfig:
+    """Return the model of a role; the target is the teacher where no other is named.
+
+    Raises:
+        BadInput: The config names none.
+    """
+    model = getattr(config, role, None)
+    if model is None and role == "target":
+        model = config.teacher
+    if not isinstance(model, ModelConfig):
+        rule = f"a recipe of this run needs it: give {role}.model or {role}.endpoint"
+        raise BadInput(file="config", field=role, value=None, rule=rule)
+    return model
+
 
 CONFIG_FILE = "config.yaml"
 Fingerprint = dict[str, str]

@@ -13,10 +13,9 @@ from synth.errors import BadInput
 from synth.records import Cell, Outcome
 from synth.rounds import from_seeds
 from synth.run import CONFIG_FILE, Run, read_config, workspace_of
-from synth.workspace.ledger import LeaseCounts, finished, owed, read_counts, read_traces
 from synth.workspace.plan import Lease, num_rounds, read_leases
 from synth.workspace.stage import Manifest, read_manifest
-from synth.workspace.workspaces import batches
+from synth.workspace.workspace import LeaseCounts, batches, finished, owed, read_counts, read_traces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

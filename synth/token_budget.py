@@ -10,9 +10,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from synth.digest import digest
 from synth.errors import BadInput
 from synth.recipes.base import Recipe, Row, Step
+from synth.records import digest
 
 # What a recipe's account is made up from.
 ACCOUNT = (

@@ -16,10 +16,9 @@ import pytest
 import yaml
 
 from ray_jobs.exits import exit_code
-from synth.digest import digest
-from synth.records import Message, Sampling
+from synth.records import Message, Sampling, digest
 from synth.status import read_status
-from synth.workspace.ledger import read_traces
+from synth.workspace.workspace import read_traces
 from tests.commands import Cli
 
 ROWS = 20

@@ -26,9 +26,8 @@ from synth.cluster.room import LOOK_S, Watch, section_demand
 from synth.config.schema import ModelConfig
 from synth.errors import BadInput, RunFault
 from synth.models.identity import identify
-from train.config import FinetuneConfig
-from train.job import Job
-from train.loop import MODEL, SUMMARY, train_loop
+from train.config import FinetuneConfig, Job
+from train.worker import MODEL, SUMMARY, train_loop
 
 # On CPUs. Tensors of a step are freed and allocated again in the next one: by default glibc
 # returns each large one to the system, and a fifth of a step goes into page faults. Threads

@@ -16,7 +16,7 @@ from transformers import AddedToken, AutoTokenizer, PreTrainedModel
 
 from synth.errors import BadInput
 from synth.workspace.stage import read_manifest
-from train.job import Job
+from train.config import Job
 
 
 class Vocabulary(NamedTuple):

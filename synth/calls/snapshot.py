@@ -4,9 +4,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from synth.calls.admission import Gate
-from synth.calls.meter import Meter
-from synth.calls.metering import PoolHealth
+from synth.calls.gate import Gate
+from synth.calls.metering import Meter, PoolHealth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

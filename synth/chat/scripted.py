@@ -14,9 +14,8 @@ from random import Random
 from synth.chat import ChatSpec
 from synth.chat.matching import matching_json, matching_text, sentence
 from synth.config.schema import ModelConfig
-from synth.digest import digest
 from synth.errors import BadInput
-from synth.records import ABILITIES, Ability, Message, Reply, Sampling
+from synth.records import ABILITIES, Ability, Message, Reply, Sampling, digest
 
 PLAUSIBLE = "synth.chat.scripted:plausible"
 PLAUSIBLE_SCORE = "synth.chat.scripted:plausible_score"

@@ -20,9 +20,9 @@ from synth.checks.endpoints import prove_endpoints
 from synth.checks.static import models_of
 from synth.config.schema import EndpointConfig, ModelConfig, SeedsConfig, SynthConfig
 from synth.errors import BadInput, PoolDown
-from synth.guideline_files import load_set
 from synth.models.identity import SCRIPTED, identify
 from synth.recipes import find_recipe
+from synth.run import load_set
 from synth.seeds.seeds import load_seeds
 
 T = TypeVar("T")

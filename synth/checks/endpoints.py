@@ -10,9 +10,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from synth.calls.admission import Gate
-from synth.calls.meter import Meter
-from synth.calls.metering import MeteredChat, PoolHealth
+from synth.calls.gate import Gate
+from synth.calls.metering import Meter, MeteredChat, PoolHealth
 from synth.chat import Chat, ChatSpec
 from synth.chat.connect import connect
 from synth.config.schema import EndpointConfig

@@ -17,14 +17,22 @@ from synth.cluster.job import in_ray_job
 from synth.config.schema import ModelConfig, SynthConfig
 from synth.curate import load_policy
 from synth.errors import BadInput
-from synth.guideline_files import load_set
 from synth.models import embedded
 from synth.models.families import family_of
 from synth.models.identity import EMBEDDED, SCRIPTED, identify
 from synth.pools.layout import abilities
 from synth.recipes import RECIPES, locate_recipe
-from synth.roles import needed_roles
-from synth.run import CONFIG_FILE, Fingerprint, Run, drifted, find_recipes, fingerprint, read_config
+from synth.run import (
+    CONFIG_FILE,
+    Fingerprint,
+    Run,
+    drifted,
+    find_recipes,
+    fingerprint,
+    load_set,
+    needed_roles,
+    read_config,
+)
 from synth.seeds.seeds import check_seeds
 from synth.storage.paths import SCHEME
 

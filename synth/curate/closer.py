@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 
 from synth import storage
 from synth.curate.arms import Arm
-from synth.curate.completion import chosen_sections
 from synth.curate.policy import Policy
-from synth.judges.words import words
+from synth.curate.shards import chosen_sections
+from synth.judges.reading import words
 from synth.recipes.base import Row
 from synth.records import TRACES, Outcome
-from synth.workspace import ledger
+from synth.workspace import workspace as ledger
 
 _FEW = ("row_id", "recipe", "step", "outcome", "category", "source", "payload")
 

@@ -13,8 +13,8 @@ from synth import storage
 from synth.config.schema import SynthConfig
 from synth.curate import card
 from synth.curate.arms import Arm, last_step_varies, make_arms
+from synth.curate.card import FACET, Facet, count, counts
 from synth.curate.closer import look_into_lease, looked_into
-from synth.curate.counts import FACET, Facet, count, counts
 from synth.curate.local import MEASURED
 from synth.curate.policy import Policy, load_policy, policy_name
 from synth.curate.preference import (
@@ -27,11 +27,11 @@ from synth.curate.preference import (
 from synth.curate.rules import NOTHING_ASIDE, Drop
 from synth.curate.select import COLUMNS, Part, Selection, select
 from synth.curate.shards import write_shards
-from synth.digest import digest
 from synth.measures import ensure_measures, read_lease_measures
 from synth.measures.store import Map, to_parquet
 from synth.recipes.base import Recipe, Train
-from synth.workspace import ledger
+from synth.records import digest
+from synth.workspace import workspace as ledger
 from synth.workspace.stage import Manifest, stage
 
 DROPS_FILE, CARD_FILE = "drops.parquet", "README.md"

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from synth.config.loading import parse_yaml, read_text
 from synth.config.schema import Positive, Share, Strict
-from synth.config.yamlfile import parse_yaml, read_text
 from synth.errors import BadInput
 
 DEFAULT = "default"

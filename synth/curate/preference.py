@@ -19,10 +19,10 @@ from synth.curate.rules import Drop, Dropped
 from synth.curate.select import Selection, users_text
 from synth.curate.shards import MESSAGES, Shard, Split, split_of, write_shard
 from synth.recipes.base import Row, Train
-from synth.recipes.pairs_base import Pair
+from synth.recipes.pairs import Pair
 from synth.records import TRACES, Message, Outcome
 from synth.seeds.near_duplicates import contaminated
-from synth.workspace import ledger
+from synth.workspace import workspace as ledger
 
 PREFERENCE = pa.schema(
     [

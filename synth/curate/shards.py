@@ -6,25 +6,105 @@ texts in memory are those of one shard.
 """
 
 import hashlib
+import json
 import tempfile
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+import numpy as np
 import pyarrow as pa
+from pyarrow import feather
 
 from synth import storage
-from synth.curate.completion import completion_of, reads_payload
 from synth.curate.policy import Policy
-from synth.curate.spill import Spill
-from synth.digest import ID_HEX, digest
 from synth.measures.store import to_parquet
-from synth.recipes.base import Recipe
-from synth.records import Message, unpack_context
-from synth.workspace import ledger
-from synth.workspace.known import Known
+from synth.recipes.base import Recipe, Row
+from synth.recipes.surgery import completion_text, join_sections, write_steps
+from synth.records import ID_HEX, Message, digest, unpack_context
+from synth.workspace import workspace as ledger
+from synth.workspace.plan import Known
+
+
+def completion_of(row: Row, recipe: Recipe, policy: Policy) -> str:
+    """Return the supervised text of a trace.
+
+    Args:
+        row: `reasoning`, `answer`, and `payload` where `reads_payload` says so.
+        recipe: The one that made it.
+        policy: May choose the sections that its reasoning is made of.
+    """
+    payload = json.loads(row["payload"]) if reads_payload([recipe], policy) else {}
+    if recipe.format == "steps":
+        return write_steps(payload["steps"], row["answer"])
+    chosen = chosen_sections(payload, policy)
+    reasoning = row["reasoning"] if chosen is None else chosen
+    return completion_text(recipe.format, reasoning, row["answer"])
+
+
+def reads_payload(recipes: Iterable[Recipe], policy: Policy) -> bool:
+    """Say whether more than reasoning and answer is needed for the supervised text."""
+    return policy.sections is not None or any(recipe.format == "steps" for recipe in recipes)
+
+
+def chosen_sections(payload: Mapping[str, Any], policy: Policy) -> str | None:
+    """Return the running text of the sections the policy names.
+
+    None where it names none, or where the trace lacks one of them.
+    """
+    parts: Mapping[str, str] = payload.get("sections", {})
+    if policy.sections is None or not all(name in parts for name in policy.sections):
+        return None
+    return join_sections(parts, policy.sections)
+
+
+BUFFER_BYTES = 128 << 20
+
+
+class Spill:
+    """Rows by the file they are for.
+
+    Args:
+        folder: An empty one, removed by the caller.
+        schema: Of the rows.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self.num_rows = 0
+        self._folder, self._schema = folder, schema
+        self._tables: list[pa.Table] = []
+        self._files: list[int] = []
+        self._num_bytes = 0
+        self._parts: defaultdict[int, list[Path]] = defaultdict(list)
+
+    def add(self, table: pa.Table, files: Sequence[int]) -> None:
+        """Put rows by, each for the file of its number."""
+        self.num_rows += len(table)
+        self._num_bytes += table.nbytes
+        self._tables.append(table)
+        self._files.extend(files)
+        if self._num_bytes > BUFFER_BYTES:
+            self._flush()
+
+    def take(self, file: int) -> pa.Table:
+        """Return the rows for one file; after this no more can be added for it."""
+        self._flush()
+        tables = [feather.read_table(path, memory_map=False) for path in self._parts.pop(file, [])]
+        return pa.concat_tables([self._schema.empty_table(), *tables])
+
+    def _flush(self) -> None:
+        if not self._files:
+            return
+        table, files = pa.concat_tables(self._tables), np.array(self._files)
+        for file in np.unique(files).tolist():
+            path = self._folder / f"{file}-{len(self._parts[file])}"
+            feather.write_feather(table.filter(pa.array(files == file)), path, compression="lz4")
+            self._parts[file].append(path)
+        self._tables, self._files, self._num_bytes = [], [], 0
+
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 

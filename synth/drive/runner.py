@@ -16,9 +16,8 @@ import pyarrow as pa
 
 from guidelines import GuidelineSet
 from synth import storage
-from synth.calls.admission import Gate
-from synth.calls.meter import Meter, Suspect
-from synth.calls.metering import MeteredChat, MeteredModels, PoolHealth
+from synth.calls.gate import Gate
+from synth.calls.metering import Meter, MeteredChat, MeteredModels, PoolHealth, Suspect
 from synth.calls.snapshot import Snapshot, take_snapshot
 from synth.chat import ChatSpec
 from synth.chat.connect import connect
@@ -28,8 +27,8 @@ from synth.drive.rows import Provenance, Row, count, lost_row, trace_rows
 from synth.errors import BadInput, Invalid, RowFault, RunFault, Unparsed
 from synth.recipes import Step, find_recipe
 from synth.records import TRACES, Item, Outcome, Sampling
-from synth.workspace.ledger import lease_path, publish_lease
 from synth.workspace.plan import Lease, read_items
+from synth.workspace.workspace import lease_path, publish_lease
 
 HELD_ROWS_PER_CALL = 16  # rows in memory for each call a worker may have open
 MIN_HELD_ROWS = 2_048

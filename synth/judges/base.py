@@ -1,15 +1,10 @@
-"""The shape of a judge: what it looks at, what it may say, and how its words are read.
+"""The shape of a judge: what it looks at, what it may say, and how its words are read."""
 
-A judge's verdict is one of its own classes, or `undetermined` with the reason; nothing is ever
-folded into a class because it could not be read. There are two kinds of judges: rules look at
-the text themselves; models are asked, and their reply is parsed strictly.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from synth.records import Message
+from synth.records import Message, digest
 
 UNDETERMINED = "undetermined"
 
@@ -113,3 +108,22 @@ class ModelJudge:
 
 
 Judge = RuleJudge | ModelJudge
+
+
+def delimit(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return each text between an opening and a closing line that name it.
+
+    The same texts always get the same marks: verdicts are kept by content.
+    """
+    mark = mark_for(*texts.values())
+    return {
+        name: f"[begin {name} {mark}]\n{text}\n[end {name} {mark}]" for name, text in texts.items()
+    }
+
+
+def mark_for(*texts: str) -> str:
+    """Return a word that depends on all texts and stands in none of them."""
+    mark = digest(*texts)
+    while any(mark in text for text in texts):
+        mark += digest(mark, *texts)  # in the end longer than every text
+    return mark

@@ -9,8 +9,7 @@ another verdict is ours, and is prevented here.
 import re
 from functools import partial
 
-from synth.judges.base import SAFETY, Exchange, ModelJudge, Verdict
-from synth.judges.delimit import delimit
+from synth.judges.base import SAFETY, Exchange, ModelJudge, Verdict, delimit
 from synth.judges.reading import Doubt, fields_of, lines_of, object_of, reads_answer, whole_number
 from synth.prompts import load_text, render
 from synth.records import Message

@@ -14,6 +14,27 @@ from typing import Any
 from synth.judges.base import Verdict, undetermined
 from synth.models.families import THINK_CLOSE, THINK_OPEN
 
+WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
+
+REPEAT_NGRAM = 4  # ours: long enough that idioms do not count, short enough to see loops
+
+
+def words(text: str) -> list[str]:
+    """Return the words of `text` in lower case, without punctuation."""
+    return WORD.findall(text.lower())
+
+
+def ngrams(tokens: list[str], size: int) -> list[tuple[str, ...]]:
+    """Return the runs of `size` neighbouring tokens, none where there are fewer."""
+    return list(zip(*(tokens[start:] for start in range(size)), strict=False))
+
+
+def repeated_share(text: str) -> float:
+    """Return the share of 4-grams of words in `text` that stood there before, in [0, 1]."""
+    grams = ngrams(words(text), REPEAT_NGRAM)
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
 # How gpt-oss marks its channels (harmony). Engines leave control tokens out of a text, and then
 # only the words between them are left, run together with what follows.
 _ANALYSIS = "<|channel|>analysis<|message|>"
@@ -136,3 +157,19 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise Doubt("duplicate key")
     return found
+
+
+def grade_pattern(criteria: Sequence[str], best: int) -> str:
+    """Return the regular expression of such a reply, each grade from 0 to `best`."""
+    grade = "|".join(str(number) for number in range(best, -1, -1))
+    return r"\{" + ", ".join(rf'"{name}": ({grade})' for name in criteria) + r"\}"
+
+
+def read_grades(reply: str, criteria: Sequence[str], best: int) -> dict[str, int]:
+    """Return the grade of every criterion.
+
+    Raises:
+        Doubt: The reply is anything else or more, or a grade is no whole number in its range.
+    """
+    found = object_of(answer_of(reply), criteria)
+    return {name: whole_number(found[name], 0, best) for name in criteria}

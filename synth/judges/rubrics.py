@@ -14,9 +14,9 @@ from synth.judges.base import (
     Exchange,
     ModelJudge,
     Verdict,
+    delimit,
     undetermined,
 )
-from synth.judges.delimit import delimit
 from synth.judges.reading import Doubt, object_of, reads_answer, whole_number
 from synth.prompts import load_text, render
 from synth.records import Message

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from guidelines import GuidelineSet
-from synth.digest import digest
+from synth.records import digest
 
 JUDGEMENTS = pa.schema(
     [

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 
 from guidelines import GuidelineSet
-from synth.judges.words import ngrams, words
+from synth.judges.reading import ngrams, words
 from synth.measures.base import Judgement
 
 # All ours.

@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from guidelines import GuidelineSet
+from synth.judges.reading import repeated_share, words
 from synth.judges.refusal import Verdict, judge_refusal
-from synth.judges.words import repeated_share, words
 from synth.measures.base import Judgement
 
 DEGENERATE_SHARE = 0.5  # ours: every second 4-gram said before is a loop, not a style

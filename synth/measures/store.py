@@ -15,7 +15,7 @@ from synth.measures.base import JUDGEMENTS, Judgement, Measure
 from synth.measures.leakage import leakage
 from synth.measures.rules import consistency, length, refusal, repetition, sections
 from synth.records import Outcome
-from synth.workspace import ledger
+from synth.workspace import workspace as ledger
 
 MEASURES: dict[str, Measure] = {
     measure.name: measure

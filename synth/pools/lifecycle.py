@@ -5,6 +5,7 @@ Serve itself is never shut down. A leaf: imports Ray Serve.
 """
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -26,10 +27,34 @@ from synth.cluster.joining import CALL_PATH
 from synth.cluster.room import replicas_demand, unless_hopeless
 from synth.config.schema import Limits, ModelConfig
 from synth.errors import RunFault
-from synth.pools.chatter import keep_chatter
 from synth.pools.layout import PoolPlan, app_prefix, chat_specs, plan_pools
 from synth.pools.owner import create_owner
 from synth.pools.replica import Replica
+
+
+def keep_chatter(folder: Path) -> dict[str, str]:
+    """Return the environment under which engines append their log to `folder`/engine.log.
+
+    vLLM takes a configuration of Python's logging from a file; its own processes inherit the
+    environment, so that the engine's core writes there as well.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "engine-logging.json"
+    config.write_text(json.dumps(_logging_config(folder.absolute() / "engine.log"), indent=1))
+    return {"VLLM_LOGGING_CONFIG_PATH": str(config.absolute()), "VLLM_LOGGING_LEVEL": "INFO"}
+
+
+def _logging_config(log: Path) -> dict[str, object]:
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(process)d %(message)s"}},
+        "handlers": {
+            "file": {"class": "logging.FileHandler", "filename": str(log), "formatter": "line"}
+        },
+        "loggers": {"vllm": {"handlers": ["file"], "level": "INFO", "propagate": False}},
+    }
+
 
 DEPLOYMENT = "engine"
 _POLL_S = 0.25

@@ -115,9 +115,9 @@ def open_engine(model: ModelConfig, max_num_seqs: int, seed: int) -> Engine:
 
         return ScriptedEngine(model)
     if model.head == "score":
-        from synth.pools.scoring_engine import ScoringEngine  # noqa: PLC0415
+        from synth.pools.vllm import ScoringEngine  # noqa: PLC0415
 
         return ScoringEngine(model, max_num_seqs, seed)
-    from synth.pools.vllm_engine import VllmEngine  # noqa: PLC0415
+    from synth.pools.vllm import VllmEngine  # noqa: PLC0415
 
     return VllmEngine(model, max_num_seqs, seed)

@@ -8,7 +8,7 @@ from guidelines import GuidelineSet
 from synth.chat import Chat
 from synth.config.schema import Strict
 from synth.errors import Unparsed
-from synth.recipes.pairs_base import Pair
+from synth.recipes.pairs import Pair
 from synth.records import Ability, Item, Outcome, Reply, Sampling, Seed, Trace, seed_of
 
 Format = Literal["think", "answer", "steps"]
@@ -127,7 +127,7 @@ class Recipe:
         steps: What happens, in order. Where no training is among them, one SFT follows.
         needs: Abilities each role's chat must have.
         format: `think`: reasoning in think tags, then the answer; `answer`: the answer alone;
-            `steps`: marked steps, then a marked answer (`synth/recipes/steps.py`).
+            `steps`: marked steps, then a marked answer (`synth/recipes/surgery.py`).
         guided: Whether items are conditioned on a guideline set.
         options: What a configuration may choose, `options.<recipe>` there.
         configure: Returns the recipe for other options; None where it has none.

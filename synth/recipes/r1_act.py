@@ -26,16 +26,16 @@ from pydantic import AfterValidator
 from guidelines import GuidelineSet
 from synth.models.families import THINK_CLOSE, THINK_OPEN
 from synth.prompts import load_turns
-from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until, later_item
-from synth.recipes.sections import first_sentence, join_sections
-from synth.recipes.srg import one_turn
-from synth.recipes.thinking import (
+from synth.recipes.asking import (
     Thinking,
     read_thinking,
     refusal_pattern,
     thinking_pattern,
     thought_pattern,
 )
+from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until, later_item
+from synth.recipes.srg import one_turn
+from synth.recipes.surgery import first_sentence, join_sections
 from synth.records import Ability, Item, Message, Reply, Seed, Trace
 
 REASON_CHARS = (30, 200)  # ours: after the verdict in the assessment's sentence

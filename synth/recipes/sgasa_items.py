@@ -8,11 +8,10 @@ import json
 import math
 from collections.abc import Collection, Iterator, Sequence
 
-from synth.digest import digest
 from synth.errors import BadInput
 from synth.recipes.base import Before, Row
-from synth.recipes.sgasa_options import SgasaOptions
-from synth.records import Item, Message, Seed
+from synth.recipes.sgasa_asking import SgasaOptions
+from synth.records import Item, Message, Seed, digest
 from synth.seeds.near_duplicates import near_duplicates
 
 RECIPE = "sgasa"  # ours: also the source of its prompts

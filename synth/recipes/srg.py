@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from guidelines import Exemplar, GuidelineSet
 from synth.errors import BadInput
-from synth.judges.delimit import delimit
+from synth.judges.base import delimit
 from synth.prompts import load_text, render
 from synth.recipes.base import Models, Recipe, Step, ask_until
-from synth.recipes.sections import split_headed
+from synth.recipes.surgery import split_headed
 from synth.records import Item, Message, Reply, Seed, Trace
 
 VERSION = 2

@@ -31,14 +31,26 @@ from synth.errors import Unparsed
 from synth.models.families import OUTPUT_OPEN, STEP_OPEN, STEP_TOKENS
 from synth.prompts import load_text, load_turns
 from synth.recipes.base import SFT, Before, Models, Options, Recipe, Row, Step, Train, ask_until
-from synth.recipes.pairs_base import Pair
+from synth.recipes.pairs import Pair
 from synth.recipes.srg import CLOSING, DECLINING, one_turn, times
-from synth.recipes.steps import OUTPUT_CLOSE, STEP_CLOSE, final_answer, parse_steps, reasoning_text
+from synth.recipes.surgery import (
+    OUTPUT_CLOSE,
+    STEP_CLOSE,
+    final_answer,
+    parse_steps,
+    reasoning_text,
+)
 from synth.recipes.trees.pairs import Thresholds, by_prefix_value, by_step_value, by_trajectory
-from synth.recipes.trees.policy import Drawing, rater, writer
-from synth.recipes.trees.reward import RATING_TEMPERATURE, RATING_TOP_P, Rate, find_reward
-from synth.recipes.trees.search import Rules, grow
-from synth.recipes.trees.tree import ROOT, Tree, best_end, pack, path_text
+from synth.recipes.trees.reward import (
+    RATING_TEMPERATURE,
+    RATING_TOP_P,
+    Drawing,
+    Rate,
+    find_reward,
+    rater,
+    writer,
+)
+from synth.recipes.trees.search import ROOT, Rules, Tree, best_end, grow, pack, path_text
 from synth.records import Item, Message, Reply, Sampling, Trace
 
 NAME = "stair"  # ours

@@ -3,7 +3,7 @@
 The teacher names the policies that bear on a prompt, reasons with the texts of those alone as if
 it knew them by heart, and answers. A judge grades safety, relevance of the policies and accuracy
 of the reasoning from 0 to 10; only full marks are kept. Of these, the row whose source and
-categories are the most frequent goes, one by one, until 1,000 are left (`synth.curate.diversity`).
+categories are the most frequent goes, one by one, until 1,000 are left (`synth.curate.passes`).
 
 The guidelines of the run's set are the policies here, where the paper has eight categories of
 hazard; a prompt that none bears on is dropped, as the paper drops its Other. The shape of the
@@ -26,9 +26,8 @@ from pydantic import Field
 from guidelines import Guideline, GuidelineSet
 from synth.config.schema import Positive
 from synth.errors import Invalid
-from synth.judges.delimit import delimit
-from synth.judges.grades import grade_pattern, read_grades
-from synth.judges.reading import Doubt
+from synth.judges.base import delimit
+from synth.judges.reading import Doubt, grade_pattern, read_grades
 from synth.prompts import load_text, render
 from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until, later_item
 from synth.recipes.srg import guided_turns, listed, one_turn, read_sections, section_pattern

@@ -21,10 +21,9 @@ from guidelines import GuidelineSet
 from synth.judges import JUDGES
 from synth.judges.base import Exchange, Judge, ModelJudge
 from synth.prompts import load_text, load_turns, render
-from synth.recipes.asking import ask_judge
+from synth.recipes.asking import ask_judge, read_thinking, thinking_pattern
 from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until, later_item
 from synth.recipes.srg import one_turn
-from synth.recipes.thinking import read_thinking, thinking_pattern
 from synth.records import Ability, Item, Message, Reply, Seed, Trace
 
 KEPT_HARMFUL = frozenset(("safe", "refusal"))  # paper: the guard's safe; ours: refusal

@@ -6,9 +6,8 @@ from pathlib import PurePath
 from typing import Any, TypeGuard
 
 from synth.config.schema import SeedsConfig
-from synth.digest import digest
 from synth.errors import BadInput
-from synth.records import LABELS, Message, Seed
+from synth.records import LABELS, Message, Seed, digest
 from synth.seeds.files import Row
 from synth.seeds.rules import MAX_LINE_BYTES
 

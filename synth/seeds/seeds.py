@@ -8,9 +8,8 @@ from itertools import groupby, islice
 from typing import NamedTuple
 
 from synth.config.schema import Limit, SeedsConfig
-from synth.digest import ID_HEX, digest
 from synth.errors import BadInput
-from synth.records import LABELS, Seed
+from synth.records import ID_HEX, LABELS, Seed, digest
 from synth.seeds.files import Row, read_rows, sha256, size_bytes
 from synth.seeds.near_duplicates import contaminated
 from synth.seeds.rows import SeedRow, file_names

@@ -11,19 +11,19 @@ A path is local or `s3://bucket/folder/...`; what each operation becomes on S3 i
 
 import importlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.fs as pa_fs
 
 from synth.storage import local
 from synth.storage.cache import cache_root
-from synth.storage.parallel import in_parallel
-from synth.storage.paths import absolute, check_path, is_remote, join, locate
-from synth.storage.settings import settings, use
+from synth.storage.paths import absolute, check_path, is_remote, join, locate, settings, use
 
 __all__ = [
     "absolute",
@@ -165,3 +165,25 @@ def _backend(path: str) -> Any:
     check_path(path)
     # boto3 is loaded only where a path needs it.
     return importlib.import_module("synth.storage.s3") if is_remote(path) else local
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+THREADS = 16
+
+
+def in_parallel(folder: str, function: Callable[[T], R], arguments: Iterable[T]) -> Iterator[R]:
+    """Map `function`, which reads files of `folder`, in order; threads wait for remote ones.
+
+    A bounded number is read ahead, so that many large files never meet in memory.
+    """
+    if not is_remote(folder):
+        yield from map(function, arguments)
+        return
+    left = iter(arguments)
+    with ThreadPoolExecutor(THREADS) as threads:
+        ahead = [threads.submit(function, argument) for argument in islice(left, 2 * THREADS)]
+        while ahead:
+            yield ahead.pop(0).result()
+            ahead += [threads.submit(function, argument) for argument in islice(left, 1)]

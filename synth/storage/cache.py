@@ -1,4 +1,4 @@
-"""Our folder within the user's cache, and folders in it that are made once a machine."""
+"""Our folder within the user's cache: folders made once a machine, which survive a power cut."""
 
 import fcntl
 import os
@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from synth.storage.durable import sync
+
+def sync(path: Path) -> None:
+    """Have a file's content, or a folder's names, reach the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def cache_root() -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from synth.storage.durable import sync
+from synth.storage.cache import sync
 
 
 def publish(path: str, data: bytes) -> bool:

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from synth.config.schema import StorageConfig
 from synth.errors import BadInput
 
 SCHEME = "s3://"
@@ -53,3 +54,17 @@ def join(*parts: str) -> str:
 def absolute(path: str) -> str:
     """Return `path` as it is called from every folder: equal for equal places."""
     return path.rstrip("/") if is_remote(path) else str(Path(path).absolute())
+
+
+_used = StorageConfig()
+
+
+def use(section: StorageConfig) -> None:
+    """Reach `s3://` as `section` says from now on, in this whole process."""
+    global _used
+    _used = section
+
+
+def settings() -> StorageConfig:
+    """Return what this process uses, to be handed on to another one."""
+    return _used

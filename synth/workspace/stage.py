@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from synth import storage
-from synth.digest import digest
+from synth.records import digest
 
 MANIFEST = "manifest.json"
 log = logging.getLogger(__name__)

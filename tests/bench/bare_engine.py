@@ -1,7 +1,7 @@
 """One side of the saturation bench: token ids straight to vLLM, its queue always full.
 
 The engine has no template, no Serve and no worker around it. It is built by the arguments of
-`synth.pools.vllm_engine`, so that nothing but the machinery tells the two sides apart.
+`synth.pools.vllm`, so that nothing but the machinery tells the two sides apart.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any
 from synth.models.embedded import embedded_model_folder
 from synth.models.rendering import encode_chat
 from synth.pools.layout import CALLS_PER_SLOT
-from synth.pools.vllm_engine import (
+from synth.pools.vllm import (
     AsyncEngineArgs,
     AsyncLLM,
     AutoTokenizer,

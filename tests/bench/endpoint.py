@@ -26,8 +26,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from synth.workspace.ledger import finished, read_counts, read_traces
 from synth.workspace.plan import publish_round
+from synth.workspace.workspace import finished, read_counts, read_traces
 from tests.bench.endpoint_load import Load, make_items
 from tests.bench.endpoint_sides import words
 from tests.bench.process_cpu import run_measured

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from synth.digest import digest
-from synth.records import Item, Seed
+from synth.records import Item, Seed, digest
 from tests.bench.recipes import ONE_CALL
 
 MODEL = "mock"

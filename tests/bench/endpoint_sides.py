@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 import aiohttp
 
-from synth.calls.interrupts import run_to_end
+from synth.calls.aio import run_to_end
 from synth.config.schema import EndpointConfig, Limits, ModelConfig, SamplingConfig, SynthConfig
 from synth.records import Cell, Outcome
 from synth.run import Run

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from synth.calls.interrupts import run_to_end
+from synth.calls.aio import run_to_end
 from synth.config.schema import (
     CurateConfig,
     Limits,
@@ -23,8 +23,7 @@ from synth.config.schema import (
     SynthConfig,
 )
 from synth.dataset import curate_run
-from synth.digest import digest
-from synth.records import Cell, Outcome
+from synth.records import Cell, Outcome, digest
 from synth.run import Run, load_run
 from synth.synthesize import Options, synthesize
 

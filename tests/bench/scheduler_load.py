@@ -7,9 +7,8 @@ from random import Random
 
 from guidelines import GuidelineSet
 from synth.config.schema import Limits, ModelConfig, Replicas, SamplingConfig, SynthConfig
-from synth.digest import digest
 from synth.recipes import Models, Recipe, Step
-from synth.records import Item, Message, Sampling, Seed, Trace
+from synth.records import Item, Message, Sampling, Seed, Trace, digest
 from tests.bench.flights import in_flight
 from tests.bench.recipes import ONE_CALL
 

@@ -21,17 +21,16 @@ from typing import Any
 import psutil
 import ray
 
-from synth.calls.interrupts import run_to_end
+from synth.calls.aio import run_to_end
 from synth.chat import ChatSpec
 from synth.chat.connect import connect
 from synth.drive.drive import Progress
 from synth.recipes import find_recipe
 from synth.records import Message, Outcome, Sampling
-from synth.roles import needed_roles
-from synth.run import Run
+from synth.run import Run, needed_roles
 from synth.synthesize import Options, make_work, open_chats, work_through
-from synth.workspace.ledger import finished, owed, tally
 from synth.workspace.plan import publish_round
+from synth.workspace.workspace import finished, owed, tally
 from tests.bench.flights import FOLDER_ENV, Flight, occupancy, read_flights
 from tests.bench.scheduler_load import Load, make_config, make_items, prompt, recipe_path
 

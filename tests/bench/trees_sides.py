@@ -18,11 +18,9 @@ from typing import Literal
 
 from synth.chat import Chat
 from synth.config.schema import ModelConfig, SeedsConfig
-from synth.pools.vllm_engine import VllmEngine
-from synth.recipes.trees.policy import Drawing, rater, writer
-from synth.recipes.trees.reward import released
-from synth.recipes.trees.search import Rules, grow
-from synth.recipes.trees.tree import Tree
+from synth.pools.vllm import VllmEngine
+from synth.recipes.trees.reward import Drawing, rater, released, writer
+from synth.recipes.trees.search import Rules, Tree, grow
 from synth.records import ABILITIES, Ability, Message, Reply, Sampling, Seed
 from synth.seeds.seeds import load_seeds
 from tests.bench.trees_load import Grown, Load

@@ -9,12 +9,12 @@ import os
 import tempfile
 from collections import Counter
 
-from synth.calls.interrupts import run_to_end
+from synth.calls.aio import run_to_end
 from synth.records import Cell, Outcome
 from synth.run import Run
 from synth.synthesize import Options, synthesize
-from synth.workspace.ledger import finished, lease_path, read_counts
 from synth.workspace.plan import publish_round
+from synth.workspace.workspace import finished, lease_path, read_counts
 from tests.bench.load import Load, Served, make_config, make_items, parse_load, tell
 from tests.bench.recipes import ONE_CALL
 

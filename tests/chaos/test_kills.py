@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 from synth.calls import metering
 from synth.chat import ChatSpec
 from synth.config.schema import SynthConfig
-from synth.dataset import make_traces
+from synth.dataset import make_traces, retry_failed
 from synth.drive.drive import Drive
 from synth.drive.runner import Runner, Work
 from synth.errors import EngineDied
 from synth.records import Message, Outcome, Sampling
 from synth.run import load_run
 from synth.synthesize import Options
-from synth.upkeep import retry_failed
-from synth.workspace.ledger import again, finished, owed
 from synth.workspace.plan import num_rounds, publish_round
+from synth.workspace.workspace import again, finished, owed
 from tests.chaos.calls import CALLS_FILE, Calls
 from tests.chaos.check import count
 from tests.chaos.kills import DRIVER, Kill, run_through

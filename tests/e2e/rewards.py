@@ -1,9 +1,8 @@
 """A reward that tells finished turns apart, whatever they say."""
 
 from synth.chat import Chat
-from synth.digest import digest
 from synth.recipes.trees.reward import Finished, Ratings
-from synth.records import Sampling
+from synth.records import Sampling, digest
 
 
 async def by_words(finished: Finished, chat: Chat, sampling: Sampling) -> Ratings:

@@ -24,8 +24,8 @@ from synth.rounds import due_steps
 from synth.run import Run, load_run
 from synth.students import student_name, trainings
 from synth.synthesize import Options
-from synth.workspace.ledger import owed, read_traces
 from synth.workspace.stage import Manifest, read_manifest
+from synth.workspace.workspace import owed, read_traces
 from tests.train.curated import random_model
 from train.config import FinetuneConfig
 from train.students import finetune

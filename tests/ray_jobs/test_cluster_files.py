@@ -16,7 +16,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts.scripts import start
 
 from ray_jobs.config import RunConfig
-from synth.config.configfile import load_config
+from synth.config.loading import load_config
 from synth.config.schema import Labels
 from synth.pools import lifecycle
 from tests.ray_jobs.conftest import Cli

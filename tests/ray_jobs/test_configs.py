@@ -9,9 +9,9 @@ from ray_jobs.checks import check_run
 from ray_jobs.config import RunConfig
 from ray_jobs.init import write_starter
 from ray_jobs.stages import prepare
-from synth.config.configfile import load_config
+from synth.config.loading import load_config
 from tests.ray_jobs.conftest import Cli
-from train.evals.suites_suites import eval_items, load_suites
+from train.evals.suites import eval_items, load_suites
 
 SHIPPED = sorted(Path(str(files("ray_jobs") / "configs")).glob("*.yaml"))
 

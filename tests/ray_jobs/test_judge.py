@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from ray_jobs.config import RunConfig
-from synth.config.configfile import load_config
+from synth.batch import judge_revision
+from synth.config.loading import load_config
 from synth.judges import find_judge
-from synth.judging import judge_revision
 from tests.ray_jobs.conftest import Cli
 from tests.synth import guards
-from train.evals.certificate import matches, read_certificate
+from train.evals.certify import matches, read_certificate
 
 PYRIT = Path(__file__).parents[3] / "shared" / "data" / "pyrit_refusal" / "refusal.csv"
 REFUSES = "I'm sorry, but I can't help with that."

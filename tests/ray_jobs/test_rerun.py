@@ -24,7 +24,7 @@ from synth.models.embedded import embedded_model_folder
 from synth.models.identity import identify
 from synth.records import ABILITIES
 from tests.ray_jobs.conftest import Cli
-from train.job import Job
+from train.config import Job
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\..*")
 

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from synth.config.schema import Limits, ModelConfig, SynthConfig
-from synth.digest import digest
 from synth.recipes.base import Recipe
-from synth.records import Item, Seed
+from synth.records import Item, Seed, digest
 from synth.run import Run
 
 

@@ -15,8 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from synth.chat.matching import matching_json, matching_text
-from synth.digest import digest
-from synth.records import ABILITIES, Ability
+from synth.records import ABILITIES, Ability, digest
 
 
 class Fault(Enum):

@@ -9,7 +9,7 @@ from guidelines import GuidelineSet
 from synth import storage
 from synth.config.schema import ModelConfig, SynthConfig
 from synth.recipes.base import Before, Models, Recipe, Row, Step, Train
-from synth.recipes.pairs_base import Pair
+from synth.recipes.pairs import Pair
 from synth.records import Item, Message, Sampling, Trace, seed_of
 from synth.students import model_folder
 from synth.workspace.stage import MANIFEST, dump

@@ -6,9 +6,8 @@ from typing import Any
 
 from guidelines import load_guidelines
 from synth.chat.scripted import Script, ScriptedChat
-from synth.digest import digest
 from synth.recipes.base import Before, Recipe, Step
-from synth.records import Item, Sampling, Seed
+from synth.records import Item, Sampling, Seed, digest
 from tests.synth.factories import make_seed
 from tests.synth.traces import make_trace
 

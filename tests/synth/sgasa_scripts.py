@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from synth.calls.meter import Meter
+from synth.calls.metering import Meter
 from synth.chat.scripted import Script, ScriptedChat, ScriptFunction
-from synth.digest import digest
 from synth.drive.rows import Provenance, trace_rows
 from synth.recipes.base import Models, Recipe, Step
+from synth.recipes.sgasa_asking import PerLabel, SgasaOptions
 from synth.recipes.sgasa_items import ANSWERS
-from synth.recipes.sgasa_options import PerLabel, SgasaOptions
-from synth.records import Item, Message, Reply, Sampling, Trace
+from synth.records import Item, Message, Reply, Sampling, Trace, digest
 from tests.synth.factories import make_seed
 from tests.synth.traces import HELPING, REFUSING
 

@@ -6,8 +6,8 @@ from synth.batch import Batch, run_batch
 from synth.config.schema import Limits, ModelConfig, SynthConfig
 from synth.records import Sampling
 from synth.synthesize import Options
-from synth.workspace.ledger import finished, owed
 from synth.workspace.plan import MIN_LEASE_ROWS, publish_round
+from synth.workspace.workspace import finished, owed
 from tests.synth.factories import make_items
 
 ITEMS = make_items(4 * MIN_LEASE_ROWS)

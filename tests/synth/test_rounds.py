@@ -16,7 +16,7 @@ from synth.records import Seed
 from synth.rounds import due_items, due_steps, needed, plan_due
 from synth.run import Run
 from synth.synthesize import Options, make_work, synthesize
-from synth.workspace.ledger import owed, read_traces
+from synth.workspace.workspace import owed, read_traces
 from tests.synth import factories
 from tests.synth.factories import make_loaves
 from tests.synth.scripts import TWO_STEPS

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from synth import session, students
-from synth.dues import interrupted, owed_by
-from synth.rounds import due_steps, plan_due
+from synth import students
+from synth.rounds import due_steps, interrupted, owed_by, plan_due
 from synth.run import Run
 from synth.synthesize import Options, synthesize
-from synth.workspace.ledger import owed, read_traces
 from synth.workspace.plan import read_items
+from synth.workspace.workspace import owed, read_traces
 from tests.synth.factories import make_loaves, make_run
 from tests.synth.iterated import ITERATED, WANTED, pretend_trained, scripted_student
 from tests.synth.test_rounds import nothing_accepted
@@ -21,7 +20,7 @@ from tests.synth.test_rounds import nothing_accepted
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, Run]:
     """Two runs of the iterated recipe on one workspace, each with a first student of its own."""
     monkeypatch.setattr(students, "trained_model", scripted_student)
-    monkeypatch.setattr(session, "trained_model", scripted_student)
+    monkeypatch.setattr("synth.synthesize.trained_model", scripted_student)
     one = make_run(
         tmp_path / "one",
         ITERATED,
@@ -60,6 +59,6 @@ async def test_what_another_run_left_in_the_middle_is_its_own_to_finish(
     await synthesize(one, nothing_accepted, Options())
     left = plan_due(other, nothing_accepted)
     items = [item for lease in left for item in read_items(other.workspace, lease)]
-    monkeypatch.setattr("synth.dues.again", lambda *_: items)
+    monkeypatch.setattr("synth.rounds.again", lambda *_: items)
     assert interrupted(one) == []
     assert interrupted(other) == items

@@ -12,6 +12,7 @@ import pytest
 from guidelines import load_guidelines
 from synth import storage
 from synth.config.schema import Accepted, Limits, ModelConfig, SynthConfig
+from synth.dataset import retry_failed
 from synth.drive.progress import progress_path
 from synth.errors import BadInput
 from synth.recipes import find_recipe
@@ -19,7 +20,6 @@ from synth.records import Cell, Seed
 from synth.run import Run
 from synth.status import Footers, read_status, shortfalls
 from synth.synthesize import Options, synthesize
-from synth.upkeep import retry_failed
 from tests.synth.factories import make_seed
 
 SCRIPTS = "tests.synth.scripts"

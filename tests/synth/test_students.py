@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from synth import rounds, session, storage, students
+from synth import rounds, storage, students
 from synth.config.schema import ModelConfig
 from synth.curate.rules import Drop
 from synth.dataset import set_aside
@@ -13,7 +13,6 @@ from synth.errors import BadInput
 from synth.recipes.base import Recipe, Step, Train
 from synth.rounds import due_steps, plan_due
 from synth.run import Run
-from synth.session import next_session
 from synth.students import (
     check_recipe,
     has_later_steps,
@@ -22,8 +21,8 @@ from synth.students import (
     student_name,
     trainings,
 )
-from synth.synthesize import Options, synthesize
-from synth.workspace.ledger import owed, planned, read_traces
+from synth.synthesize import Options, next_session, synthesize
+from synth.workspace.workspace import owed, planned, read_traces
 from tests.synth.factories import make_loaves, make_run
 from tests.synth.iterated import (
     ITERATED,
@@ -42,7 +41,7 @@ from tests.synth.test_rounds import nothing_accepted
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run of the iterated recipe, whose students are scripts."""
     monkeypatch.setattr(students, "trained_model", scripted_student)
-    monkeypatch.setattr(session, "trained_model", scripted_student)
+    monkeypatch.setattr("synth.synthesize.trained_model", scripted_student)
     path = "tests.synth.iterated.ITERATED"
     return make_run(tmp_path, ITERATED, path, seeds=make_loaves(2), samples=2)
 

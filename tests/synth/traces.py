@@ -7,9 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from guidelines import Guideline, GuidelineSet
-from synth.digest import digest
-from synth.records import TRACES, row_id
-from synth.workspace.ledger import LeaseCounts, publish_lease
+from synth.records import TRACES, digest, row_id
+from synth.workspace.workspace import LeaseCounts, publish_lease
 
 GUIDELINE_TEXT = (
     "Name who could be hurt if you answered fully: the person asking, someone they know, "

@@ -7,7 +7,7 @@ from itertools import groupby
 from guidelines import GuidelineSet
 from synth.recipes import RECIPES
 from synth.recipes.base import Before, Models, Recipe, Row, Step, Train
-from synth.recipes.pairs_base import Pair
+from synth.recipes.pairs import Pair
 from synth.records import Item, Message, Trace
 
 SRG, REFUSAL = RECIPES["srg"], RECIPES["refusal"]

@@ -5,9 +5,8 @@ from random import Random
 from typing import Literal
 
 from synth.models.families import OUTPUT_OPEN, STEP_OPEN
-from synth.recipes.steps import OUTPUT_CLOSE, STEP_CLOSE
-from synth.recipes.trees.search import Sampled
-from synth.recipes.trees.tree import Evaluation
+from synth.recipes.surgery import OUTPUT_CLOSE, STEP_CLOSE
+from synth.recipes.trees.search import Evaluation, Sampled
 
 End = Literal["step", "answer", "cut"]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from guidelines import GuidelineSet
-from synth.calls.meter import Meter
+from synth.calls.metering import Meter
 from synth.chat.scripted import Script, ScriptedChat, ScriptFunction, Written
 from synth.drive.rows import Provenance, Row, trace_rows
 from synth.recipes.base import Before, Recipe, Step

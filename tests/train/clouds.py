@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.records import Item, Seed
-from train.evals.representation.probes import BENIGN, HARMFUL, ID, Probe
+from train.evals.representation.prompts import BENIGN, HARMFUL, ID, Probe
 
 WIDTH = 24
 

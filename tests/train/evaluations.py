@@ -12,8 +12,8 @@ import pyarrow as pa
 from synth.batch import Batch, RunBatch
 from synth.config.schema import ModelConfig, SeedsConfig, SynthConfig
 from synth.records import TRACES, Item, Reply, Sampling, row_id
+from train.evals.ask import evaluate_step
 from train.evals.config import EvaluateConfig
-from train.evals.recipe import evaluate_step
 from train.evals.records import Record
 
 REFUSAL = "I'm sorry, but I can't help with that."

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from train.config import FinetuneConfig, Kind
-from train.job import Job
+from train.config import FinetuneConfig, Job, Kind
 
 UNDER_RAY_TRAIN = [  # marks of modules that train for real; the fixture is in conftest.py
     pytest.mark.train,

@@ -34,9 +34,9 @@ def whole_trajectory(pair: dict[str, Any]) -> dict[str, Any]:
 
 def trainer(base: str, folder: Path, pairs: list[dict[str, Any]], **fields: Any) -> Any:
     # Heavy: torch and TRL.
-    from train.dpo import build_dpo_trainer  # noqa: PLC0415
-    from train.encode import encode_pairs  # noqa: PLC0415
+    from train.data import encode_pairs  # noqa: PLC0415
     from train.tokens import load_vocabulary  # noqa: PLC0415
+    from train.trainers import build_dpo_trainer  # noqa: PLC0415
 
     own = job(base, folder, **fields)
     vocabulary = load_vocabulary(own)
@@ -60,7 +60,7 @@ def loss(trainer: Any, pairs: list[dict[str, Any]] | None = None) -> float:
     """Return the loss over a trainer's own pairs, or over others."""
     import torch  # noqa: PLC0415
 
-    from train.encode import encode_pairs  # noqa: PLC0415
+    from train.data import encode_pairs  # noqa: PLC0415
 
     rows = list(trainer.train_dataset)
     if pairs is not None:
@@ -136,14 +136,14 @@ def test_the_reference_is_the_start_and_stays_there(base: str, tmp_path: Path, m
 @pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning")
 @pytest.mark.parametrize("on_cpu", [True, False])
 def test_tokens_may_be_added_under_adapters(base: str, tmp_path: Path, on_cpu: bool) -> None:
-    from train import dpo  # noqa: PLC0415
+    from train import trainers  # noqa: PLC0415
 
     text = f"{STEP_TOKENS[0]}\nA knife.\n{STEP_TOKENS[1]}"
     pair = pair_row("s1", "stair", text, "A knife.")
     section = {"method": "lora", "dpo": {"learning_rate": 1e-2, "epochs": 3}}
     with pytest.MonkeyPatch.context() as patch:
         if not on_cpu:  # the way of GPUs works on a CPU too, slowly
-            patch.setattr(dpo, "use_plain_head", lambda *_: None)
+            patch.setattr(trainers, "use_plain_head", lambda *_: None)
         found = trainer(base, tmp_path, [pair], special_tokens=STEP_TOKENS, **section)
         found.train()
     first, *_, last = [entry["loss"] for entry in found.state.log_history if "loss" in entry]
@@ -159,7 +159,7 @@ def test_the_plain_head_answers_as_trls_own(base: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM  # noqa: PLC0415
     from trl.trainer.utils import add_fused_lm_head  # noqa: PLC0415
 
-    from train.head import use_plain_head  # noqa: PLC0415
+    from train.trainers import use_plain_head  # noqa: PLC0415
 
     names = ("log_probs", "entropy", "mean_logits", "is_top1")
     ids = torch.randint(0, 49_000, (2, 9), generator=torch.Generator().manual_seed(0))

@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.match import Key, choose
+from train.data import Key, choose
 
 ARMS = ("refusal", "srg")
 

@@ -12,11 +12,9 @@ from synth.errors import BadInput
 from synth.models.embedded import embedded_model_folder
 from synth.models.families import STEP_TOKENS, family_of
 from synth.models.rendering import encode_chat
-from synth.recipes.steps import write_steps
+from synth.recipes.surgery import write_steps
 from tests.train.curated import pair_row, sft_row, write_curated
-from train.encode import encode_pairs
-from train.pairs import read_pairs
-from train.shards import read_split
+from train.data import encode_pairs, read_pairs, read_split
 from train.tokens import add_tokens
 
 END = "<|im_end|>"

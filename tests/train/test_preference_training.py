@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from synth.models.families import STEP_TOKENS
-from synth.recipes.steps import write_steps
+from synth.recipes.surgery import write_steps
 from tests.train.curated import pair_row, sft_row, write_curated
 from tests.train.jobs import UNDER_RAY_TRAIN, job
 from tests.train.killer import Killer

@@ -20,9 +20,9 @@ def trainer(base: str, folder: Path, **fields: Any) -> Any:
     # Heavy: torch and TRL.
     from transformers import set_seed  # noqa: PLC0415
 
-    from train.reward import build_reward_trainer  # noqa: PLC0415
-    from train.rows import load_pairs  # noqa: PLC0415
+    from train.data import load_pairs  # noqa: PLC0415
     from train.tokens import load_vocabulary  # noqa: PLC0415
+    from train.trainers import build_reward_trainer  # noqa: PLC0415
 
     own = job(base, write_curated(folder, [], pairs=PAIRS), "reward", **fields)
     vocabulary = load_vocabulary(own)

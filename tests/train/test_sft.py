@@ -13,8 +13,7 @@ from synth.models.families import family_of
 from synth.models.rendering import encode_chat
 from tests.train.curated import sft_row, write_curated
 from train.config import FinetuneConfig
-from train.encode import IGNORED, encode_rows
-from train.shards import choose_rows, read_split
+from train.data import IGNORED, choose_rows, encode_rows, read_split
 from train.students import finetune
 
 THOUGHT = "<think>\nA kitchen question.\n</think>\n\nUse a sharp knife."

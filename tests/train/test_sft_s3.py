@@ -12,7 +12,7 @@ from synth.workspace.stage import MANIFEST
 from tests.synth.s3_server import BUCKET, CREDENTIALS, s3_server
 from tests.train.curated import random_model, sft_row, write_curated
 from train.config import FinetuneConfig
-from train.evals.evaluation import model_config
+from train.evals.evaluate import model_config
 from train.students import finetune
 
 pytestmark = [

@@ -8,7 +8,7 @@ import pytest
 
 from tests.train.curated import sft_row, write_curated
 from tests.train.jobs import job
-from train.encode import IGNORED, Example
+from train.data import IGNORED, Example
 
 pytestmark = pytest.mark.train
 
@@ -26,8 +26,8 @@ def examples() -> list[Example]:
 
 def trainer(base: str, output: Path, **section: Any) -> Any:
     # Heavy: torch and TRL.
-    from train.supervised import build_trainer  # noqa: PLC0415
     from train.tokens import load_vocabulary  # noqa: PLC0415
+    from train.trainers import build_trainer  # noqa: PLC0415
 
     own = job(base, output, "sft", **{"epochs": 1, "batch_size": 4, **section})
     return build_trainer(own, load_vocabulary(own), examples(), [], str(output), [])
@@ -53,7 +53,7 @@ def test_the_loss_is_the_mean_over_completion_tokens(base: str, tmp_path: Path) 
 
 
 def test_packed_rows_train_in_fewer_steps_and_keep_apart(base: str, tmp_path: Path) -> None:
-    from train.supervised import keeps_apart  # noqa: PLC0415
+    from train.trainers import keeps_apart  # noqa: PLC0415
 
     packed = trainer(base, tmp_path, batch_size=1, packing=True, max_length=64)
     assert keeps_apart(packed.model)
@@ -66,7 +66,7 @@ def test_packed_rows_train_in_fewer_steps_and_keep_apart(base: str, tmp_path: Pa
 def test_attention_over_a_whole_sequence_is_told_apart_from_packing() -> None:
     import torch  # noqa: PLC0415
 
-    from train.supervised import keeps_apart  # noqa: PLC0415
+    from train.trainers import keeps_apart  # noqa: PLC0415
 
     def leaky(input_ids: torch.Tensor, **_: Any) -> SimpleNamespace:
         return SimpleNamespace(logits=input_ids.cumsum(dim=1)[..., None].float())
@@ -81,7 +81,7 @@ def test_attention_over_a_whole_sequence_is_told_apart_from_packing() -> None:
 def test_a_seed_that_one_arm_leaves_out_is_left_out_of_all(base: str, tmp_path: Path) -> None:
     from transformers import AutoTokenizer  # noqa: PLC0415
 
-    from train.rows import load_rows  # noqa: PLC0415
+    from train.data import load_rows  # noqa: PLC0415
 
     long, short = "word " * 200, "Fine."
     rows = [sft_row(seed, arm, "Hi", short) for seed in ("s1", "s2") for arm in ("a", "b")]
@@ -100,7 +100,7 @@ def test_arms_of_equally_many_rows_stay_so_when_one_has_to_leave_a_row_out(
 ) -> None:
     from transformers import AutoTokenizer  # noqa: PLC0415
 
-    from train.rows import load_rows  # noqa: PLC0415
+    from train.data import load_rows  # noqa: PLC0415
 
     rows = [sft_row(f"a{i}", "a", "Hi", "Fine.") for i in range(5)]
     rows += [sft_row(f"b{i}", "b", "Hi", "word " * 200 if i == 1 else "Fine.") for i in range(3)]

@@ -11,8 +11,7 @@ from synth.workspace.stage import Manifest
 from tests.train.curated import pair_row, sft_row, write_curated
 from train import students
 from train.config import FinetuneConfig
-from train.students import arms_to_train, finetune
-from train.training import Training, make
+from train.students import Training, arms_to_train, finetune, make
 
 GO_ON = FinetuneConfig(without_data="go_on")
 

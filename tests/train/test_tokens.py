@@ -17,7 +17,7 @@ pytestmark = pytest.mark.train
 def loaded(base: str, tokens: Sequence[str] = STEP_TOKENS, **fields: Any) -> Any:
     # Heavy: torch.
     from train.tokens import load_vocabulary  # noqa: PLC0415
-    from train.trainer import load_base  # noqa: PLC0415
+    from train.trainers import load_base  # noqa: PLC0415
 
     own = job(base, Path(), special_tokens=tuple(tokens), **fields)
     vocabulary = load_vocabulary(own)
@@ -92,7 +92,7 @@ def test_a_tokenizer_that_outgrew_its_model_is_refused(base: str, tmp_path: Path
 def test_under_adapters_only_the_added_rows_are_trained(base: str) -> None:
     from peft import TaskType, get_peft_model  # noqa: PLC0415
 
-    from train.trainer import adapters  # noqa: PLC0415
+    from train.trainers import adapters  # noqa: PLC0415
 
     vocabulary, model = loaded(base, method="lora")
     config = job(base, Path(), method="lora").config

@@ -63,7 +63,7 @@ def test_a_kind_of_training_does_not_depend_on_the_values_of_others() -> None:
 
 def test_the_stage_is_light_until_a_training_is_owed() -> None:
     code = (
-        "import sys, train, train.config, train.match, train.students;"
+        "import sys, train, train.config, train.data, train.students;"
         "print(*({'torch', 'ray', 'trl', 'transformers', 'datasets'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

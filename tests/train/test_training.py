@@ -12,8 +12,7 @@ from synth.workspace.stage import MANIFEST
 from tests.synth.trainings import PAIRING
 from tests.train.curated import sft_row, write_curated
 from train.config import FinetuneConfig
-from train.students import Finetuned, finetune
-from train.training import Plan, Training, make
+from train.students import Finetuned, Plan, Training, finetune, make
 
 
 @pytest.fixture

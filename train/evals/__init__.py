@@ -7,8 +7,8 @@
 `representation` look at what answers to prompts do not show.
 """
 
+from train.evals.ask import EVALUATE, evaluate_step
 from train.evals.config import EvaluateConfig
 from train.evals.evaluate import evaluate
-from train.evals.recipe import EVALUATE, evaluate_step
 
 __all__ = ["EVALUATE", "EvaluateConfig", "evaluate", "evaluate_step"]

@@ -1,4 +1,4 @@
-"""Two models on the same prompts: paired differences, and how sure one can be of them."""
+"""Models, and methods of several training seeds, on the same prompts: paired differences."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -6,18 +6,27 @@ from typing import get_args
 
 from synth.errors import BadInput
 from synth.judges import find_judge
-from train.evals import intervals, metrics, power
+from train.evals import metrics, stats
 from train.evals.attacks import PLAIN
-from train.evals.config import Comparison, EvaluateConfig, Metric
-from train.evals.grouping import decoded, group, labelled, on_same_prompts
-from train.evals.headline import headline, terms_of
-from train.evals.intervals import Resampling, Term
-from train.evals.judged import unsafe_by
-from train.evals.metrics import Property
-from train.evals.panel import is_guard
-from train.evals.rates import DIGITS, Json, estimate_json
+from train.evals.config import BASE, Comparison, EvaluateConfig, Metric
+from train.evals.judge import is_guard
+from train.evals.metrics import (
+    DIGITS,
+    Groups,
+    Json,
+    Property,
+    decoded,
+    estimate_json,
+    group,
+    headline,
+    labelled,
+    on_same_prompts,
+    terms_of,
+    unsafe_by,
+)
 from train.evals.records import RULES, Record
-from train.evals.suite import SUITE as UTILITY
+from train.evals.stats import MIN_SEEDS, Estimate, Resampling, Term, nested_estimate
+from train.evals.utility import SUITE as UTILITY
 
 UNLIKE_TRUNCATION = 0.05  # beyond this difference of cut answers a comparison is marked
 
@@ -85,7 +94,7 @@ def compare(
     known = () if primary is None else (primary, _turned(primary))
     rest = [_compare(records, one, config, judge) for one in wanted if one not in known]
     tested = [one for one in rest if one["p"] is not None]
-    adjusted = intervals.holm([one["p"] for one in tested])
+    adjusted = stats.holm([one["p"] for one in tested])
     for one, p_holm in zip(tested, adjusted, strict=True):
         one["p_holm"] = round(p_holm, DIGITS)
     return {
@@ -106,7 +115,7 @@ def _compare(records: Records, wanted: Comparison, config: EvaluateConfig, judge
     terms = terms_of(
         headline(model, wanted.metric, judge) + headline(baseline, wanted.metric, judge, -1.0)
     )
-    found = intervals.estimate(terms, resampling)
+    found = stats.estimate(terms, resampling)
     single = _single_question(wanted.metric, judge) if _one_answer_each(wanted, config) else None
     test, p = _test(model, baseline, single, terms, resampling)
     return wanted.model_dump() | {
@@ -115,7 +124,7 @@ def _compare(records: Records, wanted: Comparison, config: EvaluateConfig, judge
         "test": test,
         "p": None if p is None else round(p, DIGITS),
         "detectable": _detectable(terms, resampling),
-        "enough": power.enough(terms, resampling),
+        "enough": stats.enough(terms, resampling),
         "truncation_difference": round(cut, DIGITS),
         "truncation_unlike": abs(cut) > UNLIKE_TRUNCATION,
     }
@@ -149,13 +158,13 @@ def _test(
     if not all(term.values for term in terms):
         return "none", None
     if single is None or _shares_clusters(labelled(model, single[0])):
-        return "sign-flip permutation", intervals.sign_flip_p(terms, resampling)
+        return "sign-flip permutation", stats.sign_flip_p(terms, resampling)
     label, shows = single
     first = {r.origin: shows(r) for r in labelled(model, label)}
     second = {r.origin: shows(r) for r in labelled(baseline, label)}
     changed = [first[origin] for origin in first if first[origin] != second[origin]]
     only_model = changed.count(True)
-    p = intervals.mcnemar_p(only_model, len(changed) - only_model)
+    p = stats.mcnemar_p(only_model, len(changed) - only_model)
     return "mcnemar exact", p
 
 
@@ -167,9 +176,72 @@ def _shares_clusters(records: Sequence[Record]) -> bool:
 def _detectable(terms: Sequence[Term], resampling: Resampling) -> float | None:
     if not all(term.values for term in terms):
         return None
-    return round(intervals.detectable(terms, resampling), DIGITS)
+    return round(stats.detectable(terms, resampling), DIGITS)
 
 
 def _cut_share(records: Sequence[Record]) -> float:
     made = [record.truncated for record in records if record.generated]
     return sum(made) / len(made) if made else 0.0
+
+
+Students = Mapping[str, Sequence[str]]
+
+
+def compare_methods(
+    students: Students,
+    records: Mapping[str, Sequence[Record]],
+    section: EvaluateConfig,
+    judge: str,
+) -> list[Json]:
+    """Return every pair of methods on every group and headline metric; empty with one seed each.
+
+    Args:
+        students: Names of each arm's evaluated students, one a training seed.
+        records: By model.
+        section: How intervals are drawn.
+        judge: Whose verdicts make `asr`.
+    """
+    if all(len(own) < 2 for own in students.values()):
+        return []
+    sampled = {name: group(decoded(found, "sampled")) for name, found in records.items()}
+    methods = {arm: [sampled[name] for name in own] for arm, own in students.items()}
+    if BASE in sampled:
+        most = max(map(len, methods.values()))
+        methods = {BASE: [sampled[BASE]] * most, **methods}
+    resampling = Resampling(resamples=section.bootstrap_resamples, seed=section.seed)
+    metrics = [metric for metric in get_args(Metric) if metric != "asr" or judge != RULES]
+    return [
+        {"metric": metric, "model": model, "baseline": baseline, "suite": suite, "attack": attack}
+        | _difference(methods[model], methods[baseline], (suite, attack), metric, judge, resampling)
+        for baseline, model in combinations(methods, 2)
+        for suite, attack in next(iter(sampled.values()))
+        if suite != UTILITY
+        for metric in metrics
+    ]
+
+
+def _difference(
+    model: Sequence[Groups],
+    baseline: Sequence[Groups],
+    at: tuple[str, str],
+    metric: str,
+    judge: str,
+    resampling: Resampling,
+) -> Json:
+    """Compare the students of two methods, seed by seed."""
+    by_seed: list[list[Term]] = []
+    for own, other in zip(model, baseline, strict=False):  # as many seeds as both have
+        shows = unsafe_by(judge if metric == "asr" else RULES)
+        first, second = on_same_prompts(own.get(at, []), other.get(at, []), shows)
+        parts = headline(first, metric, judge) + headline(second, metric, judge, -1.0)
+        by_seed.append(terms_of(parts))
+    found = nested_estimate(by_seed, resampling)
+    return {
+        "difference": estimate_json(found),
+        "seeds": len(by_seed),
+        "supported": len(by_seed) >= MIN_SEEDS and _excludes_zero(found),
+    }
+
+
+def _excludes_zero(found: Estimate) -> bool:
+    return found.low is not None and found.high is not None and not found.low <= 0 <= found.high

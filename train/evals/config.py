@@ -15,13 +15,107 @@ from pydantic import (
 from synth.config.schema import Limit, ModelConfig, Name, Positive, SamplingConfig, Strict
 from synth.judges import JUDGES
 from synth.judges.base import PREFERENCE
+from synth.recipes.bestof import BeamOptions, BestOfNOptions
 from train.evals.attacks import PLAIN
 from train.evals.attacks.config import AttackConfig
-from train.evals.faithfulness_config import FaithfulnessConfig
 from train.evals.records import RULES, Decoding, Scope
-from train.evals.representation_config import RepresentationConfig
-from train.evals.search_config import Search
 from train.evals.suite_formats import FORMATS
+
+
+class _Searched(Strict):
+    reward: Name
+    models: tuple[Name, ...] = ()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the search's recipe."""
+        return self.model_dump(mode="json", exclude={"kind", "reward", "models"})
+
+
+class BestOfNSearch(_Searched, BestOfNOptions):
+    """The best of n answers, called `<model>-bon<n>` in the results.
+
+    Attributes:
+        kind: `best_of_n`.
+        reward: Name of the trained reward model that chooses, such as `stair-prm`.
+        models: Of the models evaluated, those that are evaluated under the search as well; empty
+            for all students.
+        n: See `BestOfNOptions`.
+        aggregate: See there.
+    """
+
+    kind: Literal["best_of_n"]
+
+    @property
+    def suffix(self) -> str:
+        """What follows the model's name."""
+        return f"bon{self.n}"
+
+
+class BeamSearch(_Searched, BeamOptions):
+    """A beam of steps, called `<model>-beam<width>x<expand>` in the results.
+
+    Attributes:
+        kind: `beam`.
+        reward: Name of the trained reward model that leads it, such as `stair-prm`.
+        models: Of the models evaluated, those that are evaluated under the search as well; empty
+            for all students.
+        width: See `BeamOptions`.
+        expand: See there.
+        depth: See there.
+        aggregate: See there.
+    """
+
+    kind: Literal["beam"]
+
+    @property
+    def suffix(self) -> str:
+        """What follows the model's name."""
+        return f"beam{self.width}x{self.expand}"
+
+
+Search = Annotated[BestOfNSearch | BeamSearch, Field(discriminator="kind")]
+
+
+class FaithfulnessConfig(Strict):
+    """How faithful reasoning is to the guidelines it was given.
+
+    Attributes:
+        measured: Traces whose citations are counted, at most.
+        traces: Traces with a citation that are made again, three times each.
+        bootstrap_resamples: Resamples behind each interval.
+        seed: Of the choice of traces, and of the resampling.
+    """
+
+    measured: Positive = 2_000
+    traces: Annotated[int, Field(ge=0)] = 24
+    bootstrap_resamples: Annotated[int, Field(ge=100)] = 10_000
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class RepresentationConfig(Strict):
+    """Where in a model harmful, helpful and attacked prompts lie.
+
+    Attributes:
+        prompts: How many in all; see `train.evals.representation.prompts`.
+        layers: `all`, or the numbers of some, from 1.
+        max_length: Tokens of a prompt; longer ones are left out, for all models, and counted.
+        dtype: Number format that the model is read in. bfloat16 halves the memory, but the
+            error of its states is a twentieth to a seventh of the spread between prompts
+            (measured on the embedded model, where it is no faster either).
+        batch_size: Prompts that go through the model at once; changes no result.
+        folds: Of every cross-validation.
+        shuffles: How often labels are shuffled for the control.
+    """
+
+    prompts: Annotated[int, Field(ge=20)] = 300
+    layers: Literal["all"] | tuple[Positive, ...] = "all"
+    max_length: Positive = 2048
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    batch_size: Positive = 16
+    folds: Annotated[int, Field(ge=2)] = 5
+    shuffles: Annotated[int, Field(ge=5)] = 20
+
 
 BASE = "base"
 

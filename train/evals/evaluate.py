@@ -1,47 +1,179 @@
-"""The evaluation stage: items to every model, judges on every answer, results, comparison.
+"""The evaluation stage: items to every model, judges on every answer, results, comparison, card."""
 
-Generating, judging and counting are apart. Answers and verdicts are batches beside the run,
-made where missing; results are a pure function of them, so another judge never generates
-again, and counting again gives the same bytes. Each model's results are a stage of their own,
-`<run>/evals/<model>/`; the comparison of all is a last one, `<run>/evals/`.
-"""
-
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from synth import storage
 from synth.batch import Batch, RunBatch
-from synth.config.schema import SynthConfig
-from synth.digest import digest
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.errors import BadInput
 from synth.judges.refusal import VERSION as RULES_VERSION
 from synth.recipes import find_recipe
-from synth.records import Item
-from synth.workspace.stage import Manifest, dump, stage
-from train.evals.answers import answers_batch
-from train.evals.attacks.rewriting import back_translations
-from train.evals.comparison import primary_comparison
-from train.evals.conclusion import conclude
-from train.evals.config import BASE, EvaluateConfig
-from train.evals.evaluation import (
-    RECORDS_FILE,
-    RESULTS_FILE,
-    Evaluation,
-    model_config,
-    model_folder,
+from synth.records import Item, Seed, digest
+from synth.seeds.seeds import load_seeds, split_seeds
+from synth.workspace.stage import MANIFEST, Manifest, dump, manifest_digest, stage
+from train.evals.ask import (
+    Questions,
+    Subject,
+    answers_batch,
+    make_subjects,
+    plan_questions,
+    searched_names,
 )
+from train.evals.card import card, card_markdown
+from train.evals.comparison import Students, compare, compare_methods, primary_comparison
+from train.evals.config import BASE, EvaluateConfig
 from train.evals.faithfulness.stage import faithfulness
+from train.evals.helpfulness import helpfulness
+from train.evals.judge import (
+    Seat,
+    headline_judge,
+    judge_records,
+    publish_measures,
+    revisions,
+    score,
+    seat_panel,
+)
 from train.evals.lm_harness import benchmark, check_installed
-from train.evals.methods import Students
-from train.evals.panel import Seat, revisions, seat_panel
-from train.evals.questions import plan_questions
+from train.evals.metrics import Json
 from train.evals.records import Record, write_records
 from train.evals.representation.stage import check_models, represent
-from train.evals.score import score
-from train.evals.subject import Subject, make_subjects, searched_names
-from train.evals.summary import results
-from train.evals.verdicts import judge_records, publish_measures
+from train.evals.results import results
+from train.evals.rewrites import back_translations, rewriter_id
+from train.evals.stats import Resampling
+from train.evals.suites import overlaps
+from train.evals.utility import utility_comparison
+
+RECORDS_FILE, RESULTS_FILE = "records.parquet", "results.json"
+COMPARISON_FILE, CARD_FILE, CARD_PAGE = "comparison.json", "card.json", "card.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """An evaluation, ready to be run.
+
+    Attributes:
+        config: The run.
+        section: Its section of the evaluation.
+        questions: What every model is asked.
+        panel: Who judges.
+        students: Names of each arm's evaluated students, one a training seed.
+    """
+
+    config: SynthConfig
+    section: EvaluateConfig
+    questions: Questions
+    panel: Sequence[Seat]
+    students: Students
+
+    @property
+    def folder(self) -> str:
+        """Folder of everything that is about all models."""
+        return storage.join(self.config.run, "evals")
+
+
+def model_config(config: SynthConfig, name: str) -> ModelConfig:
+    """Return where the model called `name` is: the target itself, or a student's folder.
+
+    Raises:
+        BadInput: The student is not trained.
+    """
+    base = config.target or config.teacher
+    if name == BASE:
+        return base
+    folder = storage.join(config.run, "models", name)
+    if not storage.exists(storage.join(folder, MANIFEST)):
+        rule = f"must be {BASE}, or a student that finetune has finished"
+        raise BadInput(file=folder, field="evaluate.models", value=name, rule=rule)
+    return base.model_copy(update={"model": folder, "revision": None, "endpoint": None})
+
+
+def model_folder(run: str, name: str) -> str:
+    """Return the folder of one model's results."""
+    return storage.join(run, "evals", name)
+
+
+Records = Mapping[str, Sequence[Record]]
+
+
+def conclude(
+    of: Evaluation, run_batch: RunBatch, records: Records, manifests: Mapping[str, Manifest]
+) -> Manifest:
+    """Compare the models and write the card, unless that is done already.
+
+    Args:
+        of: The evaluation.
+        run_batch: Runs what a judge that compares is asked.
+        records: By model, judged.
+        manifests: Each model's.
+    """
+    section, names = of.section, list(records)
+    resampling = Resampling(resamples=section.bootstrap_resamples, seed=section.seed)
+    preferred = helpfulness(of.config.run, run_batch, of.panel, records, resampling)
+    arms = [own[0] for own in of.students.values()]
+    primary = primary_comparison(section, names, arms)
+    train = split_seeds(load_seeds(of.config.seeds), of.config.seeds.eval_share).train
+    inputs = {
+        **{f"evaluate {name}": _manifest_digest(of, name) for name in names},
+        "primary": digest(None if primary is None else primary.model_dump()),
+        "helpfulness": digest(preferred),
+        "students": digest({arm: list(own) for arm, own in of.students.items()}),
+        "rewrites": digest(of.questions.rewrite_failures),
+        "training": digest([seed.seed_id for seed in train]),
+        "suites": digest([[s.name, s.licence, dict(s.sha256)] for s in of.questions.suites]),
+    }
+
+    def make() -> Manifest:
+        judge = headline_judge(of.panel)
+        comparison: Json = compare(records, section, judge, arms) | {
+            "utility": utility_comparison(records, resampling),
+            "helpfulness": preferred,
+            "methods": compare_methods(of.students, records, section, judge),
+        }
+        written = _card(of, names, manifests, comparison, train)
+        for file, data in (
+            (COMPARISON_FILE, dump(comparison)),
+            (CARD_FILE, dump(written)),
+            (CARD_PAGE, card_markdown(written).encode()),
+        ):
+            storage.publish(storage.join(of.folder, file), data)
+        return {"models": names}
+
+    def clean() -> None:
+        for file in (COMPARISON_FILE, CARD_FILE, CARD_PAGE):
+            storage.remove(storage.join(of.folder, file))
+
+    return stage("compare", of.folder, inputs, make, clean)
+
+
+def _manifest_digest(of: Evaluation, name: str) -> str:
+    return manifest_digest(model_folder(of.config.run, name))
+
+
+def _card(
+    of: Evaluation,
+    names: Sequence[str],
+    manifests: Mapping[str, Manifest],
+    comparison: Json,
+    train: Sequence[Seed],
+) -> Json:
+    config = of.config
+    files = {name: storage.join(model_folder(config.run, name), RESULTS_FILE) for name in names}
+    return card(
+        suites=of.questions.suites,
+        items=of.questions.prompts,
+        attacks=of.section.attacks,
+        rewrite_failures=of.questions.rewrite_failures,
+        rewriter=rewriter_id(config, of.section),
+        overlaps=overlaps(of.questions.suites, train),
+        results={name: json.loads(storage.read(file)) for name, file in files.items()},
+        manifests=manifests,
+        comparison=comparison,
+        engine_seed=config.seed,
+    )
+
 
 OWN_FOLDERS = ("representation", "faithfulness")  # in `evals/`, beside those of the models
 SCORING_VERSION = 2  # raised by hand when a record or a result would change

@@ -11,15 +11,13 @@ from itertools import chain, islice
 from synth.batch import RunBatch
 from synth.judges.base import UNDETERMINED, Exchange, Verdict
 from synth.judges.rubrics import agree
-from train.evals import intervals
+from train.evals import stats
 from train.evals.attacks import PLAIN
-from train.evals.intervals import Resampling
-from train.evals.metrics import count_prompts, rate
-from train.evals.panel import Seat
-from train.evals.rates import DIGITS, Json, estimate_json
+from train.evals.judge import Records, Seat, ask_seat
+from train.evals.metrics import DIGITS, Json, count_prompts, estimate_json, rate
 from train.evals.records import Record
-from train.evals.suite import SUITE as UTILITY
-from train.evals.verdicts import Records, ask_seat
+from train.evals.stats import Resampling
+from train.evals.utility import SUITE as UTILITY
 
 Pair = tuple[Record, Record]
 
@@ -81,8 +79,8 @@ def _compared(
         "ties": counts["tie"],
         "losses": counts["second"],
         "undetermined": len(pairs) - sum(counts.values()),
-        "net": estimate_json(intervals.estimate(terms, resampling)),
-        "p": round(intervals.sign_flip_p(terms, resampling), DIGITS) if known else None,
+        "net": estimate_json(stats.estimate(terms, resampling)),
+        "p": round(stats.sign_flip_p(terms, resampling), DIGITS) if known else None,
     }
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from synth import storage
 from synth.config.schema import ModelConfig
-from synth.digest import digest
 from synth.errors import BadInput
 from synth.models.families import family_of
 from synth.models.identity import identify
+from synth.records import digest
 from synth.workspace.stage import Manifest, dump, stage
 
 PACKAGE = "lm_eval"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from synth.digest import digest
+from synth.records import digest
 from synth.seeds.files import Row
 
 Cells = Mapping[str, Any]

@@ -3,20 +3,22 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from train.evals.overlaps import TRAINING
 from train.evals.records import RULES
-from train.evals.training_seeds import MIN_SEEDS
-from train.report.cells import Json, detectable, listed
-from train.report.groups import (
+from train.evals.stats import MIN_SEEDS
+from train.evals.suites import TRAINING
+from train.report.read import RunFiles
+from train.report.tables import (
+    Json,
     asr_of,
+    bounds,
     degenerate_of,
+    detectable,
     group_name,
     groups_of,
     headline_judge,
+    listed,
     over_refusal_of,
 )
-from train.report.read import RunFiles
-from train.report.tables import bounds
 
 MANY_UNDETERMINED = 0.1  # a share of answers without a verdict that has to be mentioned
 MANY_DEGENERATE = 0.1  # a share of garbled answers that can look like safety

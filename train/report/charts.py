@@ -5,22 +5,34 @@ from dataclasses import dataclass
 from typing import Any
 
 from train.evals.attacks import PLAIN
-from train.report.axes import doubling_axis, number_axis, share_axis
-from train.report.cells import Cell, known, percent, share
-from train.report.figures import Figure, Series, arrow_figure, line_figure
-from train.report.forest import Forest, Line, forest_figure
-from train.report.groups import (
+from train.report.figures import (
+    Figure,
+    Forest,
+    Line,
+    Scatter,
+    Series,
+    arrow_figure,
+    doubling_axis,
+    forest_figure,
+    line_figure,
+    number_axis,
+    share_axis,
+)
+from train.report.read import RunFiles
+from train.report.tables import (
+    Cell,
     asr_name,
     asr_of,
     groups_of,
     headline_judge,
+    known,
     macro_asr,
     over_refusal_of,
+    percent,
+    share,
     style_of,
     suites_of,
 )
-from train.report.read import RunFiles
-from train.report.scatter import Scatter
 
 Json = Mapping[str, Any]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from synth.judges.base import UNDETERMINED
 from train.evals.records import RULES, Record
-from train.evals.suite import SUITE as UTILITY
-from train.report.groups import headline_judge, style_of
+from train.evals.utility import SUITE as UTILITY
 from train.report.read import RunFiles
+from train.report.tables import headline_judge, style_of
 
 PER_MODEL = 2  # examples of one outcome
 

@@ -1,15 +1,244 @@
-"""Geometry of the report's charts of lines and points; `figures.html` draws them as inline SVG.
-
-Every figure has a title, a description in words and a table on the page with its numbers.
-Models differ in colour, dash and marker at once, so that none of these alone carries meaning.
-"""
+"""Geometry of the report's figures; `figures.html` draws them as inline SVG."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from train.report.axes import Axis, Frame
+from train.report.tables import Json, known
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """An axis from `low` to `high`: linear, or equally far for every doubling."""
+
+    label: str
+    low: float
+    high: float
+    ticks: Sequence[tuple[float, str]]
+    doubling: bool = False
+
+    def share(self, value: float) -> float:
+        """Return how far along the axis `value` stands, 0 to 1; the nearer end where beyond."""
+        if self.doubling:
+            found = math.log2(value / self.low) / math.log2(self.high / self.low)
+        else:
+            found = (value - self.low) / (self.high - self.low)
+        return min(1.0, max(0.0, found))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """The size of a figure and its margins, in pixels."""
+
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+    @property
+    def x_end(self) -> int:
+        """Where the plot ends on the right."""
+        return self.width - self.right
+
+    @property
+    def y_end(self) -> int:
+        """Where the plot ends below."""
+        return self.height - self.bottom
+
+    def x(self, axis: Axis, value: float) -> float:
+        """Return where `value` stands across."""
+        return round(self.left + axis.share(value) * (self.x_end - self.left), 1)
+
+    def y(self, axis: Axis, value: float) -> float:
+        """Return where `value` stands from above."""
+        return round(self.y_end - axis.share(value) * (self.y_end - self.top), 1)
+
+
+def share_axis(label: str) -> Axis:
+    """Return an axis of shares from 0 to 100 %."""
+    return Axis(label, 0, 1, [(tick / 4, f"{25 * tick} %") for tick in range(5)])
+
+
+def doubling_axis(label: str, sizes: Sequence[int]) -> Axis:
+    """Return an axis of doublings from 1 on, with a tick at every size."""
+    ticks = [(float(size), str(size)) for size in sizes]
+    return Axis(label, 1, max(2.0, *sizes), ticks, doubling=True)
+
+
+def number_axis(
+    label: str, values: Sequence[float], low: float | None = None, whole: bool = False
+) -> Axis:
+    """Return an axis that holds `values`, with six round ticks or fewer.
+
+    It ends at a tick; one of whole numbers ends at the last value.
+
+    Args:
+        label: What it measures.
+        values: What has to fit.
+        low: Where it begins; at the least value where None.
+        whole: Ticks at whole numbers alone.
+    """
+    low = min(values) if low is None else low
+    span = max(max(values) - low, 1.0 if whole else 1e-9)
+    rough = max(span / 5, 1.0) if whole else span / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    first, last = math.floor(low / step), math.ceil((low + span) / step)
+    ticks = [(count * step, f"{count * step:g}") for count in range(first, last + 1)]
+    if whole:
+        inside = [tick for tick in ticks if low <= tick[0] <= low + span]
+        return Axis(label, low, low + span, inside)
+    return Axis(label, ticks[0][0], ticks[-1][0], ticks)
+
+
+_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 340, 116, 22, 10, 40
+_MARK_PX = 11  # from one model's dot to the next one's
+_GAP_PX = 12  # from one line to the next
+_MODEL_CHARACTERS = 17  # what the left margin holds
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One group of prompts.
+
+    Attributes:
+        name: Which.
+        note: Said under it, in a smaller hand.
+        found: The number of the model's style and its estimate.
+    """
+
+    name: str
+    note: str
+    found: Sequence[tuple[int, Json | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A dot and its interval, in pixels."""
+
+    style: int
+    path: str
+    low: float
+    high: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What stands left of a line, and the rule above it."""
+
+    name: str
+    note: str
+    y: float
+    rule_y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """A forest plot, ready to draw."""
+
+    title: str
+    description: str
+    frame: Frame
+    x: Axis
+    x_ticks: Sequence[tuple[float, str]]
+    labels: Sequence[Label]
+    marks: Sequence[Mark]
+
+
+def forest_figure(title: str, description: str, x: Axis, lines: Sequence[Line]) -> Forest:
+    """Return a forest plot; estimates without a value have no dot."""
+    heights = [len(line.found) * _MARK_PX + _GAP_PX for line in lines]
+    frame = Frame(
+        width=_WIDTH,
+        height=_TOP + sum(heights) + _BOTTOM,
+        left=_LEFT,
+        right=_RIGHT,
+        top=_TOP,
+        bottom=_BOTTOM,
+    )
+    labels, marks, y = [], [], float(_TOP)
+    for line, height in zip(lines, heights, strict=True):
+        labels.append(Label(shortened(line.name, _MODEL_CHARACTERS), line.note, y + height / 2, y))
+        first = y + (_GAP_PX + _MARK_PX) / 2
+        marks += [
+            _mark(frame, x, style, found, first + place * _MARK_PX)
+            for place, (style, found) in enumerate(line.found)
+            if found is not None and known(found)
+        ]
+        y += height
+    ticks = [(frame.x(x, value), text) for value, text in x.ticks]
+    return Forest(title, description, frame, x, ticks, labels, marks)
+
+
+def _mark(frame: Frame, x: Axis, style: int, found: Json, y: float) -> Mark:
+    place = frame.x(x, found["value"])
+    return Mark(
+        style=style,
+        path=marker(style, place, y, r=3.5),
+        low=frame.x(x, found["low"]),
+        high=frame.x(x, found["high"]),
+        y=y,
+    )
+
+
+SCATTER_FRAME = Frame(width=340, height=300, left=8, right=8, top=22, bottom=32)
+_RADIUS_PX = 3.0
+_MARGIN = 0.05  # of the plane's width, around the points
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A point in pixels."""
+
+    style: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """A scatter plot, ready to draw."""
+
+    title: str
+    description: str
+    frame: Frame
+    x: Axis
+    y: Axis
+    x_ticks: Sequence[tuple[float, str]]
+    dots: Sequence[Dot]
+
+
+def scatter_figure(
+    title: str,
+    description: str,
+    labels: tuple[str, str],
+    clouds: Mapping[int, Sequence[tuple[float, float]]],
+) -> Scatter:
+    """Return a scatter plot without ticks, for planes whose units mean nothing.
+
+    Args:
+        title: What it shows.
+        description: The same in words.
+        labels: Of the axes.
+        clouds: The points of each style, drawn in this order.
+    """
+    every = [point for points in clouds.values() for point in points]
+    x, y = (_axis(label, [point[i] for point in every]) for i, label in enumerate(labels))
+    dots = [
+        Dot(style, marker(style, SCATTER_FRAME.x(x, px), SCATTER_FRAME.y(y, py), _RADIUS_PX))
+        for style, points in clouds.items()
+        for px, py in points
+    ]
+    return Scatter(title, description, SCATTER_FRAME, x, y, [], dots)
+
+
+def _axis(label: str, values: Sequence[float]) -> Axis:
+    span = max(max(values) - min(values), 1e-9)
+    return Axis(label, min(values) - _MARGIN * span, max(values) + _MARGIN * span, [])
+
 
 FRAME = Frame(width=340, height=256, left=46, right=78, top=32, bottom=42)
 MARKER_PX = 4.5

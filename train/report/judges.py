@@ -4,10 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from train.evals.records import RULES
-from train.report.cells import NONE, Cell, Json, Row, Table, number, percent, score
-from train.report.groups import groups_of, headline_judge, style_of
 from train.report.read import RunFiles
-from train.report.tables import bounds, corrected
+from train.report.tables import (
+    NONE,
+    Cell,
+    Json,
+    Row,
+    Table,
+    bounds,
+    corrected,
+    groups_of,
+    headline_judge,
+    number,
+    percent,
+    score,
+    style_of,
+)
 
 CERTIFIED, UNCERTIFIED = "certified", "uncertified"
 

@@ -3,13 +3,23 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from train.report.axes import Axis, number_axis
-from train.report.cells import NONE, Cell, Json, Row, Table, known, score, share
 from train.report.charts import NamedFigure
-from train.report.figures import Figure, Series, line_figure
-from train.report.groups import FAMILY_STYLES, HARMFUL_STYLE, HELPFUL_STYLE, style_of
+from train.report.figures import Axis, Figure, Series, line_figure, number_axis, scatter_figure
 from train.report.read import RunFiles
-from train.report.scatter import scatter_figure
+from train.report.tables import (
+    FAMILY_STYLES,
+    HARMFUL_STYLE,
+    HELPFUL_STYLE,
+    NONE,
+    Cell,
+    Json,
+    Row,
+    Table,
+    known,
+    score,
+    share,
+    style_of,
+)
 
 ID = "id"
 _AUC_TICKS = [(tick / 10, f"{tick / 10:.1f}") for tick in range(3, 11)]

@@ -1,12 +1,16 @@
 """From the files of a run to `report.html`."""
 
+import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
 
+from guidelines.plain import printable
 from synth import storage
 from train.report.caveats import caveats
-from train.report.cells import Table
 from train.report.charts import (
     attack_planes,
     curve_figures,
@@ -14,10 +18,8 @@ from train.report.charts import (
     loss_figures,
     plane_figures,
 )
-from train.report.comparisons import change_table, methods_table
 from train.report.examples import outcomes
-from train.report.faithfulness import citations_table, counterfactual_table, guidelines_table
-from train.report.groups import RULES, headline_judge, style_of
+from train.report.figures import marker
 from train.report.judges import (
     corrected_table,
     disagreement_table,
@@ -34,18 +36,60 @@ from train.report.layers import (
     position_figures,
     separation_figures,
 )
-from train.report.provenance import (
+from train.report.read import RunFiles, read_run
+from train.report.sections import (
     acceptance_table,
+    change_table,
+    citations_table,
+    counterfactual_table,
     drops_table,
+    guidelines_table,
+    helpfulness_table,
+    methods_table,
     models_table,
     stages_table,
     training_table,
+    utility_table,
 )
-from train.report.read import RunFiles, read_run
-from train.report.tables import group_tables, trade_off_table
-from train.report.templates import template
-from train.report.usefulness import helpfulness_table, utility_table
+from train.report.tables import (
+    RULES,
+    Table,
+    group_tables,
+    headline_judge,
+    style_of,
+    trade_off_table,
+)
 from train.report.verdict import verdict
+
+_TORN = re.compile(r"(?<=\d) (?=%)|(?<=\bp) (?==|&lt;)|(?<==|;) (?=\d)|(?<=\d) (?=points)")
+
+
+def template(name: str, *folders: Path) -> Template:
+    """Return a template out of `folders` or this one, whose parts it may use either way.
+
+    Every value it shows is escaped: nothing in a run is trusted to be plain text.
+    """
+    environment = Environment(
+        loader=FileSystemLoader([*folders, Path(__file__).parent]),
+        autoescape=True,
+        finalize=_plain,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["fluent"] = fluent
+    return environment.get_template(name, globals={"marker": marker})
+
+
+def fluent(text: str) -> Markup:
+    """Return a text that breaks at underscores, and never between a number and its unit."""
+    return Markup(_TORN.sub("&nbsp;", str(escape(printable(text)))).replace("_", "_<wbr>"))
+
+
+def _plain(value: object) -> object:
+    """Return what an expression shows; text that is no markup of ours without hidden characters."""
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
 
 REPORT_FILE = "report.html"
 CONTENTS = {  # ids of the sections, their short names, and the part of the page that they show

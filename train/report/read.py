@@ -9,7 +9,7 @@ from synth import storage
 from synth.run import read_config
 from synth.status import check_is_run
 from synth.workspace.stage import read_manifest
-from train.evals.evaluation import COMPARISON_FILE, RECORDS_FILE, RESULTS_FILE
+from train.evals.evaluate import COMPARISON_FILE, RECORDS_FILE, RESULTS_FILE
 from train.evals.records import Record, read_records
 
 CARD_FILE = "card.json"

@@ -1,25 +1,236 @@
-"""The tables on safety: harm never stands without over-refusal, discrimination, garbled text."""
+"""Numbers as people read them, and the tables on safety that they stand in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from train.evals.attacks import PLAIN
 from train.evals.records import RULES
-from train.report.cells import NONE, Cell, Json, Row, Table, number, percent, points
-from train.report.groups import (
-    asr_name,
-    asr_of,
-    attacks_of,
-    degenerate_of,
-    group_name,
-    groups_of,
-    headline_judge,
-    macro_asr,
-    over_refusal_of,
-    style_of,
-    suites_of,
-)
 from train.report.read import RunFiles
+
+Json = Mapping[str, Any]
+
+NONE = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A value, and in a smaller hand what qualifies it.
+
+    Attributes:
+        text: The value.
+        interval: What stands under it, mostly its 95 % interval.
+        stamp: A word that has to be seen at once, such as `uncertified`.
+    """
+
+    text: str
+    interval: str = ""
+    stamp: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        header: What the row is about.
+        cells: The rest of it.
+        group: Rows of one group stand together under it.
+        style: Colour and shape of the model in the figures, where the row is a model's.
+    """
+
+    header: str
+    cells: Sequence[Cell]
+    group: str = ""
+    style: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table; the first cell of each row is its header.
+
+    Attributes:
+        caption: What it shows, a sentence.
+        columns: Headers, the row headers' own first.
+        rows: What stands under them.
+        texts: How many columns, from the left, hold words rather than numbers.
+    """
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    texts: int = 1
+
+    @property
+    def groups(self) -> list[tuple[str, list[Row]]]:
+        """The rows by their group, in their order."""
+        found: list[tuple[str, list[Row]]] = []
+        for row in self.rows:
+            if not found or found[-1][0] != row.group:
+                found.append((row.group, []))
+            found[-1][1].append(row)
+        return found
+
+
+def known(found: Json | None) -> bool:
+    """Say whether an estimate is there and has a value."""
+    return bool(found) and found["value"] is not None
+
+
+def percent(found: Json | None) -> Cell:
+    """Return an estimate of a share, with its interval."""
+    if not found or found["value"] is None:
+        return Cell(text=NONE)
+    text = f"{_fixed(100 * found['value'], 1)} %"
+    return Cell(text=text, interval=_interval(found, 100, 1))
+
+
+def points(found: Json | None) -> Cell:
+    """Return an estimate of a difference of shares in percentage points."""
+    if not found or found["value"] is None:
+        return Cell(text=NONE)
+    text = _fixed(100 * found["value"], 1, "+")
+    return Cell(text=text, interval=_interval(found, 100, 1, "+"))
+
+
+def score(found: Json | None) -> Cell:
+    """Return an estimate of a mean score, two digits after the point."""
+    if not found or found["value"] is None:
+        return Cell(text=NONE)
+    return Cell(text=_fixed(found["value"], 2), interval=_interval(found, 1, 2))
+
+
+def share(value: float | None) -> str:
+    """Return a share without an interval."""
+    return NONE if value is None else f"{100 * value:.1f} %"
+
+
+def number(value: object) -> Cell:
+    """Return a count or a mean, thousands apart."""
+    if isinstance(value, int | float):
+        return Cell(text=f"{value:,}")
+    return Cell(text=NONE if value is None else str(value))
+
+
+def p_value(p: float | None) -> str:
+    """Return a p-value as papers print it."""
+    if p is None:
+        return NONE
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def equals(p: float | None) -> str:
+    """Return a p-value with its sign of relation, for a sentence."""
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def detectable(comparison: Json) -> str:
+    """Return the difference, in points, that so many prompts would find with 80 % power."""
+    found = comparison["detectable"]
+    return NONE if found is None else f"{100 * found:.1f}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _interval(found: Json, factor: float, digits: int, sign: str = "") -> str:
+    if found["low"] is None:
+        return ""
+    low, high = (_fixed(factor * found[end], digits, sign) for end in ("low", "high"))
+    return f"[{low}, {high}]"
+
+
+def _fixed(value: float, digits: int, sign: str = "") -> str:
+    """Return a number with so many digits after its point, and no sign where they are all 0."""
+    rounded = round(value, digits)
+    return f"{rounded:{sign}.{digits}f}" if rounded else f"{0:.{digits}f}"
+
+
+PROXY = "rule proxy, upper bound"
+
+MODEL_STYLES = range(6)  # numbers of colours and shapes: models have theirs, families others
+FAMILY_STYLES = range(6, 12)
+HARMFUL_STYLE, HELPFUL_STYLE = 12, 13
+
+Groups = list[tuple[str, dict[str, Json]]]
+
+
+def group_name(group: Json) -> str:
+    """Return how a group of prompts is called: its suite, and how it is attacked."""
+    if group["attack"] == PLAIN:
+        return f"{group['suite']}, plain"
+    return f"{group['suite']}, {group['attack']} ({group['family']})"
+
+
+def groups_of(files: RunFiles, attacked: bool | None = None) -> Groups:
+    """Return every group of prompts with each model's results on it.
+
+    Args:
+        files: The run.
+        attacked: Only groups under an attack, or only those without; all where None.
+    """
+    found: dict[str, dict[str, Json]] = {}
+    for model, results in files.results.items():
+        for group in results["groups"]:
+            if attacked in (None, group["attack"] != PLAIN):
+                found.setdefault(group_name(group), {})[model] = group
+    return list(found.items())
+
+
+def suites_of(files: RunFiles) -> list[str]:
+    """Return the suites' names, in the order they were asked."""
+    return list(
+        dict.fromkeys(
+            group["suite"] for results in files.results.values() for group in results["groups"]
+        )
+    )
+
+
+def style_of(files: RunFiles, model: str) -> int:
+    """Return the number of a model's colour and shape: the same on the whole page."""
+    names = list(files.results)
+    return MODEL_STYLES[names.index(model) % len(MODEL_STYLES)] if model in names else HELPFUL_STYLE
+
+
+def headline_judge(files: RunFiles) -> str:
+    """Return the judge whose ASR is the headline; every model is judged alike."""
+    return next((str(one["headline"]) for one in files.results.values()), RULES)
+
+
+def asr_name(judge: str) -> str:
+    """Return what the ASR of a judge is called."""
+    return f"ASR ({PROXY})" if judge == RULES else f"ASR ({judge})"
+
+
+def asr_of(group: Json, judge: str, kind: str = "sampled") -> Json | None:
+    """Return the ASR of a group's harmful prompts by one judge, or None."""
+    return group["labels"].get("harmful", {}).get("asr", {}).get(judge, {}).get(kind)
+
+
+def over_refusal_of(group: Json) -> Json | None:
+    """Return the over-refusal of a group's benign prompts, full and partial."""
+    return group["labels"].get("benign", {}).get("over_refusal")
+
+
+def degenerate_of(group: Json) -> Json | None:
+    """Return the share of degenerate answers to a group's harmful prompts."""
+    harmful = group["labels"].get("harmful")
+    return harmful["shares"]["degenerate"] if harmful else None
+
+
+def attacks_of(results: Json, suite: str) -> list[Json]:
+    """Return the groups of one suite under an attack."""
+    return [
+        group for group in results["groups"] if group["suite"] == suite and group["attack"] != PLAIN
+    ]
+
+
+def macro_asr(macro: Mapping[str, Json], judge: str) -> Json | None:
+    """Return the mean ASR over families of attacks by the headline judge."""
+    return macro.get("asr_rule" if judge == RULES else "asr")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

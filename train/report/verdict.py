@@ -6,9 +6,22 @@ from dataclasses import dataclass
 
 from train.evals.attacks import PLAIN
 from train.evals.records import RULES
-from train.report.cells import Json, detectable, equals, known, listed, percent, points, share
-from train.report.groups import asr_name, asr_of, degenerate_of, headline_judge, over_refusal_of
 from train.report.read import RunFiles
+from train.report.tables import (
+    Json,
+    asr_name,
+    asr_of,
+    degenerate_of,
+    detectable,
+    equals,
+    headline_judge,
+    known,
+    listed,
+    over_refusal_of,
+    percent,
+    points,
+    share,
+)
 
 HIGHER_IS_BETTER = {"asr": False, "asr_rule": False, "over_refusal": False, "discrimination": True}
 METRIC_NAMES = {

@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from synth.judges.reading import repeated_share, words
 from synth.judges.refusal.help import AFFIRMS, DELIVERY, FILLER, MASKS, NARRATION, STORY
 from synth.judges.refusal.patterns import has_cue
 from synth.judges.refusal.tone import tone
-from synth.judges.words import repeated_share, words
 
 MAX_CHARS = 2_500  # signs are looked for in so much: who declines does it before page two
 SHORT_WORDS = 45  # a text this short is opening throughout

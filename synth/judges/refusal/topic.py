@@ -1,6 +1,6 @@
 """Whether an answer has nothing to do with its prompt, told from the words that both hold."""
 
-from synth.judges.words import words
+from synth.judges.reading import words
 
 MIN_ANSWER_WORDS = 60  # a short answer may well be right without a word of the question
 STEM_CHARS = 5  # `meditate` and `meditation` begin alike, as words of one family do

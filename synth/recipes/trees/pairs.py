@@ -1,9 +1,9 @@
 """Pairs out of search trees (STAIR, arXiv 2502.02384, step-level preferences; released code).
 
-A row is the trace of a search; its payload holds the tree (`trees.tree`). Pairs of steps
-compare siblings, and what they share stands in the prompt as the beginning of the assistant's
-turn. Pairs of trajectories compare whole turns of one tree. Pairs of prefixes compare siblings
-as well, but from the beginning of the turn: a process reward model reads a turn so far.
+A row is the trace of a search; its payload holds the tree (`synth.recipes.trees.search`). Pairs
+of steps compare siblings, and what they share stands in the prompt as the beginning of the
+assistant's turn. Pairs of trajectories compare whole turns of one tree. Pairs of prefixes compare
+siblings as well, but from the beginning of the turn: a process reward model reads a turn so far.
 
 A step without text (the turn ended there) is no side of a pair.
 """
@@ -15,8 +15,8 @@ from itertools import permutations
 from random import Random
 from typing import Any, Literal
 
-from synth.recipes.pairs_base import Pair
-from synth.recipes.trees.tree import Tree, path_text, unpack
+from synth.recipes.pairs import Pair
+from synth.recipes.trees.search import Tree, path_text, unpack
 from synth.records import Message, seed_of
 
 MAX_REPETITION = 4  # code: how often a turn of the rarer kind may stand in pairs

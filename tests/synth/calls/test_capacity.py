@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.calls.capacity import FIRST_PAUSE_S, LONGEST_PAUSE_S, SHRINK, Capacity
+from synth.calls.gate import FIRST_PAUSE_S, LONGEST_PAUSE_S, SHRINK, Capacity
 
 EVENTS = st.lists(
     st.tuples(

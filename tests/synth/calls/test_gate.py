@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.calls.admission import Gate
-from synth.calls.meter import Meter
-from synth.calls.metering import MeteredChat, PoolHealth
+from synth.calls.gate import Gate
+from synth.calls.metering import Meter, MeteredChat, PoolHealth
 from synth.errors import CapacityFault, PoolDown, PoolFault, RowFault
 from synth.records import Ability, Message, Reply, Sampling
 from tests.synth.clock import simulate

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from synth.calls import metering
-from synth.calls.admission import Gate
-from synth.calls.meter import Meter, Suspect
-from synth.calls.metering import MeteredChat, PoolHealth
+from synth.calls.gate import Gate
+from synth.calls.metering import Meter, MeteredChat, PoolHealth, Suspect
 from synth.chat.scripted import ScriptedChat
 from synth.errors import EngineDied
 from synth.records import Message, Sampling

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from synth.calls import capacity, metering
+from synth.calls import gate, metering
 from synth.chat import ChatSpec
 from synth.config.schema import EndpointConfig
 from synth.drive.drive import Drive
 from synth.drive.runner import Runner, Work
 from synth.errors import PoolDown, Refused
 from synth.records import Outcome, Sampling
-from synth.workspace.ledger import again, finished, owed, planned, read_counts, read_traces
 from synth.workspace.plan import publish_round
+from synth.workspace.workspace import again, finished, owed, planned, read_counts, read_traces
 from tests.synth.factories import make_items
 from tests.synth.fault_server import (
     Fault,
@@ -44,7 +44,7 @@ ROWS = 48
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metering, "FIRST_WAIT_S", 0.005)
-    monkeypatch.setattr(capacity, "FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(gate, "FIRST_PAUSE_S", 0.02)
 
 
 def plan(workspace: Path, rows: int = ROWS) -> None:

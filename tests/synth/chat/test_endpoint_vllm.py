@@ -17,7 +17,7 @@ from synth.records import ABILITIES, Message, Sampling
 from synth.run import load_run
 from synth.status import read_status
 from synth.synthesize import Options
-from synth.workspace.ledger import read_traces
+from synth.workspace.workspace import read_traces
 from tests.synth.vllm_server import SERVED, serving
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]

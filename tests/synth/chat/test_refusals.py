@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from synth.chat.refusals import MAX_DETAIL_CHARS, fault_of, retry_after_s
+from synth.chat.endpoint import MAX_DETAIL_CHARS, fault_of, retry_after_s
 from synth.errors import CapacityFault, Invalid, PoolFault, Refused, RowFault
 
 URL = "http://host/v1"

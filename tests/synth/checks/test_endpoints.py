@@ -16,7 +16,7 @@ from synth.errors import BadInput, PoolDown
 from synth.records import ABILITIES, Ability, Cell
 from synth.run import Run
 from synth.synthesize import Options, synthesize
-from synth.workspace.ledger import finished
+from synth.workspace.workspace import finished
 from tests.synth.fault_server import Fault, FaultServer, always, at_first, running
 from tests.synth.test_status import make_run
 

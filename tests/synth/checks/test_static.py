@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from synth.checks import static as check
+from synth.checks import static
 from synth.checks.deep import check_deep, within
 from synth.checks.static import check_resources, check_static, local_gpus
 from synth.config.schema import ModelConfig, SynthConfig
@@ -61,7 +61,7 @@ def test_an_address_holds_no_password(tmp_path: Path) -> None:
 def test_gpus_are_counted_without_a_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
         (tmp_path / name).touch()
-    monkeypatch.setattr(check, "_DEVICES", tmp_path)
+    monkeypatch.setattr(static, "_DEVICES", tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
     assert local_gpus() == 2

@@ -24,8 +24,8 @@ from synth.cluster.metrics import (
 )
 from synth.drive.drive import Drive
 from synth.drive.worker import start_workers, stop_workers
-from synth.workspace.ledger import owed
 from synth.workspace.plan import publish_round
+from synth.workspace.workspace import owed
 from tests.synth.drive.test_drive import make_work
 from tests.synth.factories import make_items
 

@@ -6,10 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from synth.config.configfields import dotted_fields, nearest_field
-from synth.config.configfile import load_config
+from synth.config.loading import MAX_BYTES, dotted_fields, load_config, nearest_field
 from synth.config.schema import SynthConfig
-from synth.config.yamlfile import MAX_BYTES
 from synth.errors import BadInput
 
 

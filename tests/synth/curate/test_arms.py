@@ -8,7 +8,7 @@ import pytest
 
 from synth.curate import Drop, Policy, accept, load_policy
 from synth.curate.arms import make_arms
-from synth.curate.completion import completion_of
+from synth.curate.shards import completion_of
 from synth.recipes.base import Recipe, Row, Step, Train
 from synth.recipes.r1_act import R1_ACT
 from tests.synth.curate.test_selection import PROMPTS, judge_all, kept, reasons, run

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.curate.diversity import select_diverse
+from synth.curate.passes import select_diverse
 
 Rows = list[tuple[str, str, list[str]]]
 

@@ -18,7 +18,7 @@ from synth.curate.preference import make_preferences
 from synth.curate.rules import Drop
 from synth.curate.shards import is_heldout
 from synth.recipes.base import Recipe, Row, Train
-from synth.recipes.pairs_base import Pair
+from synth.recipes.pairs import Pair
 from synth.workspace.stage import Manifest
 from tests.synth.curate.test_stage import TOPICS, make_config, run_stage, write_policy
 from tests.synth.traces import make_refused, make_trace, publish_traces

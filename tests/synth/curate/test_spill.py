@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.curate import spill
-from synth.curate.spill import Spill
+from synth.curate import shards
+from synth.curate.shards import Spill
 from tests.synth.curate import test_stage as stage_tests
 
 SCHEMA = pa.schema([("n", pa.int64())])
@@ -22,7 +22,7 @@ def test_every_row_comes_back_for_its_file(
     parts: list[list[tuple[int, int]]], buffer_bytes: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spill, "BUFFER_BYTES", buffer_bytes)
+        patch.setattr(shards, "BUFFER_BYTES", buffer_bytes)
         rows = Spill(Path(folder), SCHEMA)
         for part in parts:
             rows.add(pa.table([[n for n, _ in part]], schema=SCHEMA), [file for _, file in part])
@@ -37,7 +37,7 @@ def test_shards_are_the_same_bytes_however_little_is_in_memory(
 ) -> None:
     shards = []
     for name, buffer_bytes in (("a", 1 << 30), ("b", 1)):
-        monkeypatch.setattr(spill, "BUFFER_BYTES", buffer_bytes)
+        monkeypatch.setattr(shards, "BUFFER_BYTES", buffer_bytes)
         folder = tmp_path / name
         folder.mkdir()
         stage_tests.publish_traces(str(folder), stage_tests.sample_rows())

@@ -15,8 +15,8 @@ from synth.drive.drive import Drive
 from synth.drive.runner import MIN_RESERVE, Runner, Work
 from synth.errors import PoolDown
 from synth.records import Outcome, Sampling
-from synth.workspace.ledger import again, finished, lease_path, owed, read_traces, tally
 from synth.workspace.plan import planned_tries, publish_round, read_items, read_leases
+from synth.workspace.workspace import again, finished, lease_path, owed, read_traces, tally
 from tests.synth.factories import make_items
 from tests.synth.scripts import repeat
 

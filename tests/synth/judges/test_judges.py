@@ -9,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guidelines import BadInput
-from synth.digest import digest
-from synth.judges import JUDGES, delimit, find_judge
+from synth.judges import JUDGES, base, find_judge
 from synth.judges.base import UNDETERMINED, Exchange, ModelJudge, Verdict, undetermined
 from synth.judges.rubrics import agree, swap
 from synth.models.embedded import embedded_model_folder
 from synth.models.rendering import encode_chat
 from synth.prompts import load_text
-from synth.records import Message
+from synth.records import Message, digest
 
 TURN_GUARDS = ["llama_guard3", "qwen3guard_strict", "qwen3guard_loose", "qwen3guard_refusal"]
 DELIMITED = ["gpt_oss_safeguard", "strongreject", "xstest", "helpfulness"]
@@ -183,7 +182,7 @@ def test_no_text_can_end_itself(judge: str, exchange: Exchange) -> None:
     judged = {"request": exchange.prompt, "answer": exchange.text}
     if judge == "helpfulness":
         judged = {"request": exchange.prompt, "first": exchange.text, "second": exchange.rival}
-    marked = delimit.delimit(judged)
+    marked = base.delimit(judged)
     for name, text in judged.items():
         opening, closing = marked[name].split("\n")[0], marked[name].split("\n")[-1]
         assert (asked.count(opening), asked.count(closing)) == (1, 1)
@@ -200,15 +199,15 @@ def test_a_mark_is_in_no_text_however_the_texts_were_chosen(chosen: list[str]) -
     """Digests that can be foreseen stand for somebody who has found a text for its own mark."""
     weak = weak_digests()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(delimit, "digest", lambda *parts: next(weak))
-        mark = delimit.mark_for(*chosen)
+        patch.setattr(base, "digest", lambda *parts: next(weak))
+        mark = base.mark_for(*chosen)
     assert not any(mark in text for text in chosen)
 
 
 @given(st.lists(texts, min_size=1, max_size=3), texts)
 def test_marks_depend_on_the_texts_alone(judged: list[str], other: str) -> None:
-    assert delimit.mark_for(*judged) == delimit.mark_for(*judged)
-    assert delimit.mark_for(*judged) != delimit.mark_for(*judged, other)
+    assert base.mark_for(*judged) == base.mark_for(*judged)
+    assert base.mark_for(*judged) != base.mark_for(*judged, other)
 
 
 # What a judge asks is a part of it: who changes it raises the version, and this table.

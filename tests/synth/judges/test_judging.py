@@ -8,17 +8,16 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from synth.batch import Batch, RunBatch, run_batch
+from synth.batch import Batch, RunBatch, asking_revision, judge_exchanges, judge_revision, run_batch
 from synth.config.schema import Limits, ModelConfig, SynthConfig
+from synth.dataset import retry_failed
 from synth.errors import PoolDown
 from synth.judges import JUDGES
 from synth.judges.base import Exchange, ModelJudge, Verdict
-from synth.judging import asking_revision, judge_exchanges, judge_revision
 from synth.records import Message
 from synth.status import read_status
 from synth.synthesize import Options
-from synth.upkeep import retry_failed
-from synth.workspace.workspaces import batch_workspace
+from synth.workspace.workspace import batch_workspace
 from tests.synth import guards
 
 

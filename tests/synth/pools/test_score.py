@@ -10,9 +10,8 @@ from pydantic import ValidationError
 from guidelines import BadInput, GuidelineSet
 from synth.batch import Batch, run_batch
 from synth.calls import metering
-from synth.calls.admission import Gate
-from synth.calls.meter import Meter
-from synth.calls.metering import MeteredChat, PoolHealth
+from synth.calls.gate import Gate
+from synth.calls.metering import Meter, MeteredChat, PoolHealth
 from synth.chat.scripted import Script, ScriptedChat
 from synth.config.schema import Limits, ModelConfig, Replicas, Resources, SynthConfig
 from synth.errors import EngineDied, PoolFault, Refused, RowFault

@@ -9,9 +9,8 @@ import pytest
 import pytest_asyncio
 import ray
 
-from synth.calls.admission import Gate
-from synth.calls.meter import Meter
-from synth.calls.metering import MeteredChat, PoolHealth
+from synth.calls.gate import Gate
+from synth.calls.metering import Meter, MeteredChat, PoolHealth
 from synth.chat.connect import connect
 from synth.config.schema import Limits, ModelConfig
 from synth.errors import Invalid, Refused
@@ -19,10 +18,8 @@ from synth.models.embedded import embedded_model_folder
 from synth.models.families import STEP_TOKENS
 from synth.models.rendering import encode_chat
 from synth.pools.lifecycle import pools
-from synth.recipes.beam import BeamOptions, step_beam
-from synth.recipes.best_of_n import BestOfNOptions, prm_best_of_n
-from synth.recipes.rating import step_ends
-from synth.recipes.steps import write_steps
+from synth.recipes.bestof import BeamOptions, BestOfNOptions, prm_best_of_n, step_beam, step_ends
+from synth.recipes.surgery import write_steps
 from synth.records import Message, Sampling
 
 pytestmark = [

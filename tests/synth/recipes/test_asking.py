@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from synth.batch import run_batch
+from synth.batch import asking_revision, judge_exchanges, run_batch
 from synth.chat.scripted import ScriptedChat, load_script
 from synth.config.schema import Limits, ModelConfig, SynthConfig
 from synth.errors import Invalid
 from synth.judges import JUDGES
 from synth.judges.base import Exchange, ModelJudge, Verdict, undetermined
-from synth.judging import asking_revision, judge_exchanges
 from synth.recipes.asking import ask_judge
 from synth.records import Message, Sampling
 from synth.synthesize import Options
-from synth.workspace.workspaces import batch_workspace
+from synth.workspace.workspace import batch_workspace
 
 SCRIPT = "tests.synth.guards:troubled"
 GUARD = JUDGES["llama_guard3"]

@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.digest import digest
 from synth.models.families import OUTPUT_OPEN, STEP_OPEN
-from synth.recipes.beam import BeamOptions, step_beam
-from synth.recipes.rating import Found
-from synth.recipes.steps import OUTPUT_CLOSE, STEP_CLOSE, parse_steps
-from synth.records import Message, Reply, Sampling
+from synth.recipes.bestof import BeamOptions, Found, step_beam
+from synth.recipes.surgery import OUTPUT_CLOSE, STEP_CLOSE, parse_steps
+from synth.records import Message, Reply, Sampling, digest
 
 ASKED = [Message(role="user", content="How do I sharpen a kitchen knife?")]
 BRIEF = Sampling(max_tokens=100)

@@ -9,9 +9,15 @@ from hypothesis import strategies as st
 
 from synth.chat.scripted import ScriptedChat
 from synth.errors import Invalid
-from synth.recipes.best_of_n import BestOfNOptions, prm_best_of_n
-from synth.recipes.rating import Aggregate, aggregate_scores, rate, step_ends
-from synth.recipes.steps import write_steps
+from synth.recipes.bestof import (
+    Aggregate,
+    BestOfNOptions,
+    aggregate_scores,
+    prm_best_of_n,
+    rate,
+    step_ends,
+)
+from synth.recipes.surgery import write_steps
 from synth.records import Message, Reply, Sampling
 
 ASKED = [Message(role="user", content="How do I sharpen a kitchen knife?")]

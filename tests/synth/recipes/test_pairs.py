@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.digest import digest
-from synth.recipes.outcome import Row, by_outcome, make_pair, think_text
-from synth.recipes.process import by_reflection
+from synth.recipes.pairs import Row, by_outcome, by_reflection, make_pair, think_text
+from synth.records import digest
 from tests.synth.traces import make_trace
 
 Drawn = tuple[int, str, bool | None]  # seed, answer, outcome

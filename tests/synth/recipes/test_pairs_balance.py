@@ -7,8 +7,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.recipes.balance import balance
-from synth.recipes.pairs_base import Pair
+from synth.recipes.pairs import Pair, balance
 
 LABELS = ("harmful", "benign", "borderline")
 

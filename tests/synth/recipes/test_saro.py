@@ -10,9 +10,9 @@ import pytest
 from synth.chat.matching import matching_text
 from synth.errors import Unparsed
 from synth.prompts import load_turns
-from synth.recipes.saro import SARO
-from synth.recipes.saro_texts import (
+from synth.recipes.saro import (
     REASONED,
+    SARO,
     TURNED,
     TURNS,
     reasoning_messages,
@@ -20,7 +20,7 @@ from synth.recipes.saro_texts import (
     reflection_messages,
     reflection_pattern,
 )
-from synth.recipes.sections import split_headed
+from synth.recipes.surgery import split_headed
 from synth.records import Message, Outcome, Reply, Sampling
 from tests.synth.saro_rows import (
     BENIGN,

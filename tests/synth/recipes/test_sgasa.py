@@ -11,13 +11,12 @@ import pytest
 from synth.config.schema import ModelConfig
 from synth.errors import Unparsed
 from synth.recipes.base import Before, Recipe, Step, Train
-from synth.recipes.sgasa import SGASA, pairs, sgasa
-from synth.recipes.sgasa_choice import why_not
+from synth.recipes.sgasa import SGASA, pairs, sgasa, why_not
+from synth.recipes.sgasa_asking import PerLabel, SgasaOptions
 from synth.recipes.sgasa_items import ANSWERS, GUIDELINES, PROMPTS, SAMPLES, guideline_items
-from synth.recipes.sgasa_options import PerLabel, SgasaOptions
 from synth.records import Item, Message, Reply, Sampling
 from synth.synthesize import Options, synthesize
-from synth.workspace.ledger import read_traces
+from synth.workspace.workspace import read_traces
 from tests.synth.factories import make_run, make_seed
 from tests.synth.sgasa_scripts import (
     GUIDELINE,

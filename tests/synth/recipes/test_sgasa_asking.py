@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.calls.together import together
+from synth.calls.aio import together
 from synth.errors import RowFault
 from synth.judges.refusal import judge_refusal
-from synth.recipes.sgasa import sgasa
+from synth.recipes.sgasa import ended_well, sgasa, stance_of, why_not
 from synth.recipes.sgasa_asking import CLASSIFY, SCORE, Question
-from synth.recipes.sgasa_choice import ended_well, stance_of, why_not
 from synth.recipes.sgasa_items import PROMPTS, SAMPLES
 from synth.recipes.srg import CHARS_PER_TOKEN
 from synth.records import Item, Message, Outcome, Reply, Sampling, Trace

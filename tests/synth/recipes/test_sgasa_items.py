@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.digest import digest
 from synth.errors import BadInput
 from synth.recipes.base import Before
+from synth.recipes.sgasa_asking import PerLabel, SgasaOptions
 from synth.recipes.sgasa_items import (
     ANSWERS,
     GUIDELINES,
@@ -24,8 +24,7 @@ from synth.recipes.sgasa_items import (
     prompt_items,
     sample_items,
 )
-from synth.recipes.sgasa_options import PerLabel, SgasaOptions
-from synth.records import Item, Message, Seed, row_id
+from synth.records import Item, Message, Seed, digest, row_id
 from tests.synth.factories import make_seed
 from tests.synth.traces import make_trace
 

@@ -18,7 +18,7 @@ from synth.models.families import STEP_OPEN, STEP_TOKENS
 from synth.prompts import load_turns
 from synth.recipes.base import Before, Step, Train
 from synth.recipes.stair import CLOSING, STAIR, StairOptions, stair, steps_pattern
-from synth.recipes.steps import parse_steps, write_steps
+from synth.recipes.surgery import parse_steps, write_steps
 from synth.records import Item, Message, Reply, Sampling, Trace
 from tests.synth.factories import make_seed
 from tests.synth.traces import make_trace

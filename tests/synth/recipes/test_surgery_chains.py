@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.recipes.chains import MIN_STEP_CHARS, graft, keep_steps, positions, split_steps
+from synth.recipes.surgery import MIN_STEP_CHARS, graft, keep_steps, positions, split_steps
 
 SENTENCE = "The user asks how to bake a loaf of bread at home"
 PIECES = st.sampled_from(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.recipes.sections import first_sentence, join_sections, split_headed
+from synth.recipes.surgery import first_sentence, join_sections, split_headed
 
 NAMES = ("understanding", "assessment", "condition")
 TEXTS = st.text(alphabet="ab .!?\n\"'。é#", max_size=40)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synth.models.families import OUTPUT_OPEN, STEP_OPEN, STEP_TOKENS
-from synth.recipes.steps import (
+from synth.recipes.surgery import (
     OUTPUT_CLOSE,
     STEP_CLOSE,
     Stepped,

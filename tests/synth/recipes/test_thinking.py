@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from synth.chat.matching import matching_text
 from synth.errors import BadInput
 from synth.judges.refusal import judge_refusal
-from synth.recipes.saro_texts import read_reasoning, reasoning_pattern
-from synth.recipes.sections import first_sentence
-from synth.recipes.srg import CHARS_PER_TOKEN, DECLINING, one_turn, read_sections, section_pattern
-from synth.recipes.thinking import (
+from synth.recipes.asking import (
     Thinking,
     read_thinking,
     refusal_pattern,
     thinking_pattern,
     thought_pattern,
 )
+from synth.recipes.saro import read_reasoning, reasoning_pattern
+from synth.recipes.srg import CHARS_PER_TOKEN, DECLINING, one_turn, read_sections, section_pattern
+from synth.recipes.surgery import first_sentence
 from synth.records import Message, Reply, Trace
 from tests.synth.factories import make_seed
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.recipes.pairs_base import Pair
+from synth.recipes.pairs import Pair
 from synth.recipes.trees.pairs import (
     MAX_REPETITION,
     Thresholds,
@@ -18,8 +18,16 @@ from synth.recipes.trees.pairs import (
     by_step_value,
     by_trajectory,
 )
-from synth.recipes.trees.search import Rules, grow
-from synth.recipes.trees.tree import Tree, add_child, new_tree, pack, path_text, unpack
+from synth.recipes.trees.search import (
+    Rules,
+    Tree,
+    add_child,
+    grow,
+    new_tree,
+    pack,
+    path_text,
+    unpack,
+)
 from synth.records import Message, unpack_context
 from tests.synth.traces import make_trace
 from tests.synth.tree_worlds import World

@@ -9,20 +9,21 @@ from hypothesis import strategies as st
 from synth.chat import Chat
 from synth.chat.scripted import ScriptedChat
 from synth.errors import BadInput, Invalid
-from synth.recipes.steps import write_steps
-from synth.recipes.trees.policy import Drawing, rater, writer
+from synth.recipes.surgery import write_steps
 from synth.recipes.trees.reward import (
     RATING_TRIES,
+    Drawing,
     Finished,
     Ratings,
     evaluation,
     find_reward,
     paper,
+    rater,
     read_score,
     released,
+    writer,
 )
-from synth.recipes.trees.search import Sampled
-from synth.recipes.trees.tree import Evaluation
+from synth.recipes.trees.search import Evaluation, Sampled
 from synth.records import ABILITIES, Message, Sampling
 from tests.synth.factories import make_seed
 

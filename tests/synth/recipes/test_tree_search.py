@@ -11,27 +11,25 @@ import pytest
 
 from synth.errors import PoolDown
 from synth.models.families import OUTPUT_OPEN, STEP_OPEN
-from synth.recipes.steps import OUTPUT_CLOSE, STEP_CLOSE
+from synth.recipes.surgery import OUTPUT_CLOSE, STEP_CLOSE
 from synth.recipes.trees.pairs import Thresholds, by_step_value
 from synth.recipes.trees.search import (
     UNVISITED,
+    Evaluation,
+    Node,
     Rules,
     Sampled,
+    Tree,
+    add_child,
     expand,
     grow,
     may_expand,
-    select,
-    together,
-    upper_bound,
-)
-from synth.recipes.trees.tree import (
-    Evaluation,
-    Node,
-    Tree,
-    add_child,
     new_tree,
     pack,
     path_text,
+    select,
+    together,
+    upper_bound,
     upwards,
 )
 from tests.synth.reference_search import plain_facts, plain_pairs, plain_search

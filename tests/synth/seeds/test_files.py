@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from synth.config.schema import SeedsConfig
 from synth.errors import BadInput
-from synth.seeds import parquet as seed_parquet
+from synth.seeds import parquet
 from synth.seeds.files import read_rows
 from synth.seeds.rules import MAX_LINE_BYTES
 from synth.seeds.seeds import check_seeds, load_seeds
@@ -115,12 +115,12 @@ def test_a_file_without_rows_is_refused(tmp_path: Path, name: str, content: byte
 def test_parquet_that_is_long_but_unfolds_to_no_more_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seed_parquet, "UNFOLDED_BYTES", 1 << 16)
-    monkeypatch.setattr(seed_parquet, "PIECE_BYTES", 1 << 14)
+    monkeypatch.setattr(parquet, "UNFOLDED_BYTES", 1 << 16)
+    monkeypatch.setattr(parquet, "PIECE_BYTES", 1 << 14)
     texts = [f"{number} " * 1_000 for number in range(100)]
     path = write_parquet(tmp_path / "a.parquet", {"prompt": texts})
     with path.open("rb") as stream:
-        rows = list(seed_parquet.parquet_rows(str(path), stream, ["prompt"]))
+        rows = list(parquet.parquet_rows(str(path), stream, ["prompt"]))
     assert [cells["prompt"] for _, cells in rows] == texts
 
 

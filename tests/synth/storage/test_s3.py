@@ -19,9 +19,9 @@ from synth import storage
 from synth.chat.scripted import plausible
 from synth.config.schema import ModelConfig, StorageConfig
 from synth.errors import BadInput
-from synth.guideline_files import load_set
 from synth.models.identity import identify
 from synth.records import Message, Sampling
+from synth.run import load_set
 from tests.chaos.check import count
 from tests.commands import Cli
 from tests.synth.s3_proxy import FaultProxy, running

@@ -13,7 +13,7 @@ import pytest
 from synth import storage
 from synth.config.schema import StorageConfig
 from synth.errors import BadInput, RunFault
-from synth.storage import ranged
+from synth.storage import s3
 from tests.synth import s3_proxy
 from tests.synth.s3_proxy import FaultProxy, running
 from tests.synth.s3_server import BUCKET, CREDENTIALS, connect, s3_server
@@ -121,7 +121,7 @@ def test_parts_of_a_large_file_are_read_without_the_rest(folder: str) -> None:
     pq.write_table(numbers, sink, row_group_size=50_000, compression="none")
     path = storage.join(folder, "large.parquet")
     data = sink.getvalue().to_pybytes()
-    assert len(data) > 3 * ranged.BLOCK_BYTES
+    assert len(data) > 3 * s3.BLOCK_BYTES
     storage.publish(path, data)
     with storage.open_input(path) as source:
         assert pq.ParquetFile(source).read_row_group(2) == numbers.slice(100_000, 50_000)

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.digest import digest
-from synth.workspace.known import Known
+from synth.records import digest
+from synth.workspace.plan import Known
 
 # Few values, so that identifiers meet; zeros at the ends are what a fixed width might lose.
 IDENTIFIERS = st.lists(

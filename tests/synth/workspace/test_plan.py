@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.digest import digest
+from synth.records import digest
 from synth.workspace import plan
 from synth.workspace.plan import (
     lease_name,

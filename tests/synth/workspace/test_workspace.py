@@ -8,7 +8,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.workspace.ledger import finished, read_traces, stream_traces
+from synth.workspace.workspace import finished, read_traces, stream_traces
 from tests.synth.traces import make_trace, publish_traces
 
 

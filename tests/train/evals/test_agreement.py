@@ -15,7 +15,7 @@ from train.evals.agreement import (
     kappa_interval,
     macro_f1,
 )
-from train.evals.intervals import Resampling
+from train.evals.stats import Resampling
 
 RESAMPLING = Resampling(resamples=5000, seed=1)
 CLASSES = ("refusal", "partial", "compliance")

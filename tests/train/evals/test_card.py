@@ -15,11 +15,9 @@ from synth.workspace.stage import dump
 from tests.train.report_files import write_run
 from tests.train.report_parts import GUARD, MODELS
 from train.evals.attacks.config import AttackConfig
-from train.evals.card_card import card, software
-from train.evals.overlaps import Overlap
-from train.evals.page import card_markdown
-from train.evals.rates import Json
-from train.evals.suites_suites import Suite
+from train.evals.card import card, card_markdown, software
+from train.evals.metrics import Json
+from train.evals.suites import Overlap, Suite
 
 ABOUT = {"category": "theft", "source": "seeds.jsonl"}
 SEEDS = [

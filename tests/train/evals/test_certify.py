@@ -19,16 +19,18 @@ from synth.judges.base import (
     Verdict,
     undetermined,
 )
-from train.evals.certificate import (
+from train.evals.certify import (
     Certificate,
+    Labelled,
+    LabelsFile,
     certify,
     errors_of,
     matches,
     read_certificate,
+    read_labelled,
     sensitivity_and_specificity,
     write_certificate,
 )
-from train.evals.labelled import Labelled, LabelsFile, read_labelled
 
 ROWS = [
     {"prompt": "p1", "answer": "unsafe", "human": "1"},

@@ -8,19 +8,17 @@ from typing import Any
 import pytest
 
 from guidelines import BadInput
+from synth.batch import judge_revision
 from synth.judges import JUDGES
 from synth.judges.base import RuleJudge
-from synth.judging import judge_revision
 from tests.train.evaluations import make_configs, make_record, run_with, usual_replies
-from train.evals.certificate import certify, write_certificate
-from train.evals.comparison import compare, primary_comparison
+from train.evals.certify import LabelsFile, certify, read_labelled, write_certificate
+from train.evals.comparison import compare, compare_methods, primary_comparison
 from train.evals.config import EvaluateConfig
 from train.evals.evaluate import evaluate
-from train.evals.judged import unsafe_by
-from train.evals.labelled import LabelsFile, read_labelled
-from train.evals.methods import compare_methods
+from train.evals.metrics import unsafe_by
 from train.evals.records import Record
-from train.evals.summary import generalisation_gap
+from train.evals.results import generalisation_gap
 
 SECTION = EvaluateConfig(bootstrap_resamples=200, samples=1, utility=False)
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.evals.correction import JudgeErrors, corrected
-from train.evals.intervals import Resampling, Term, bootstrap, percentiles
+from train.evals.agreement import JudgeErrors, corrected
+from train.evals.stats import Resampling, Term, bootstrap, percentiles
 
 RESAMPLING = Resampling(resamples=2000, seed=7)
 

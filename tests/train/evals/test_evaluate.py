@@ -21,12 +21,11 @@ from tests.train.evaluations import (
 from train.evals.comparison import compare
 from train.evals.config import EvaluateConfig
 from train.evals.evaluate import evaluate
-from train.evals.intervals import holm
-from train.evals.panel import seat_panel
+from train.evals.judge import score, seat_panel
 from train.evals.records import Record, read_records, write_records
-from train.evals.score import score
-from train.evals.suites_suites import eval_items, load_suites
-from train.evals.summary import results
+from train.evals.results import results
+from train.evals.stats import holm
+from train.evals.suites import eval_items, load_suites
 
 
 def read(run: str, *parts: str) -> Any:

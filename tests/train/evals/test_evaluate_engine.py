@@ -17,7 +17,7 @@ from synth.config.schema import Limits, ModelConfig, SeedsConfig, SynthConfig
 from synth.judges import find_judge
 from synth.status import Footers
 from synth.synthesize import Options
-from synth.workspace.workspaces import batches
+from synth.workspace.workspace import batches
 from train.evals.config import EvaluateConfig
 from train.evals.evaluate import evaluate
 from train.evals.records import read_records

@@ -16,12 +16,12 @@ from synth.errors import RowFault
 from synth.measures import read_measures
 from synth.records import Message, Reply, Sampling
 from synth.synthesize import Options
-from synth.workspace.workspaces import batches
+from synth.workspace.workspace import batches
 from tests.train.evaluations import HELP, REFUSAL, make_configs
 from train.evals.config import EvaluateConfig
 from train.evals.evaluate import evaluate
+from train.evals.judge import UNCLOSED
 from train.evals.records import Record, read_records
-from train.evals.verdicts import UNCLOSED
 
 ANSWERED: list[str] = []
 SHOWN: list[str] = []

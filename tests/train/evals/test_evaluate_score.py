@@ -7,10 +7,9 @@ from synth.batch import Batch
 from synth.judges.refusal import OFF_TOPIC
 from synth.records import TRACES, Item, Reply
 from tests.train.evaluations import HELP, REFUSAL, answers_of, make_configs
-from train.evals.questions import plan_questions
+from train.evals.ask import plan_questions
+from train.evals.judge import UNCLOSED, score
 from train.evals.records import Record
-from train.evals.score import score
-from train.evals.verdicts import UNCLOSED
 
 LAKE = (
     "A lake lies still below the hills at dawn, when mist hangs over its reeds. Herons stand in "

@@ -11,18 +11,23 @@ from guidelines import load_guidelines
 from synth import load_config
 from synth.batch import Batch, run_batch
 from synth.config.schema import SynthConfig
-from synth.dataset import make_traces
+from synth.dataset import make_traces, retry_failed
 from synth.records import Message, Sampling
 from synth.run import load_run
 from synth.synthesize import Options
-from synth.upkeep import retry_failed
-from synth.workspace.ledger import read_traces
+from synth.workspace.workspace import read_traces
 from tests.train import guided
 from tests.train.guided import CITES_HARM
-from train.evals.faithfulness.counterfactual import STYLE, choose, swapped, without
-from train.evals.faithfulness.decisions import acted, concluded
+from train.evals.config import FaithfulnessConfig
+from train.evals.faithfulness.counterfactual import (
+    STYLE,
+    acted,
+    choose,
+    concluded,
+    swapped,
+    without,
+)
 from train.evals.faithfulness.stage import faithfulness
-from train.evals.faithfulness_config import FaithfulnessConfig
 
 CONFIG = """
 run: {run}

@@ -3,13 +3,11 @@ from pathlib import Path
 import pytest
 
 from synth.config.schema import Limit
-from synth.digest import digest
-from synth.records import Seed
-from synth.seeds import near_duplicates as neardup
+from synth.records import Seed, digest
+from synth.seeds import near_duplicates
 from synth.seeds.near_duplicates import normalize
 from tests.train.evaluations import make_configs
-from train.evals.overlaps import overlaps
-from train.evals.suites_suites import Suite, load_suites
+from train.evals.suites import Suite, load_suites, overlaps
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 
@@ -58,7 +56,7 @@ def test_each_prompt_is_made_ready_once_however_many_suites_there_are(
         read.append(text)
         return normalize(text)
 
-    monkeypatch.setattr(neardup, "normalize", noted)
+    monkeypatch.setattr(near_duplicates, "normalize", noted)
     prompts = [f"What is {name}?" for name in ("bread", "a lake", "the moon", "a kettle")]
     overlaps([suite(prompt, prompt) for prompt in prompts], [seed("Where?")])
     assert sorted(read) == sorted([*prompts, "Where?"])

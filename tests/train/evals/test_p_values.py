@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from train.evals.intervals import Resampling, Term, detectable, holm, mcnemar_p, sign_flip_p
+from train.evals.stats import Resampling, Term, detectable, holm, mcnemar_p, sign_flip_p
 
 RESAMPLING = Resampling(resamples=2000, seed=7)
 RATES = st.lists(st.floats(0, 1, allow_subnormal=False), min_size=1, max_size=12)

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from guidelines import BadInput
+from synth.batch import judge_revision
 from synth.config.schema import SynthConfig
 from synth.judges import JUDGES
-from synth.judging import judge_revision
 from tests.train.evals.test_certify import certified
-from train.evals.certificate import write_certificate
+from train.evals.certify import write_certificate
 from train.evals.config import EvaluateConfig
-from train.evals.panel import seat_panel
+from train.evals.judge import seat_panel
 from train.evals.records import RULES
 
 REVISION = judge_revision(JUDGES[RULES])

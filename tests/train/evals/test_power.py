@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from train.evals.intervals import Resampling, Term
-from train.evals.power import enough, required_prompts
+from train.evals.stats import Resampling, Term, enough, required_prompts
 
 RESAMPLING = Resampling(resamples=2000, seed=7)
 

@@ -10,12 +10,23 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tests.train.clouds import SEPARATE, Cloud, make_clouds, make_items, make_probe, make_seeds
-from train.evals.intervals import Resampling
-from train.evals.representation.analysis import analyse, analyse_layer
+from train.evals.representation.analysis import (
+    analyse,
+    analyse_layer,
+    auc,
+    auc_estimate,
+    mean_estimate,
+)
 from train.evals.representation.fits import principal_plane
-from train.evals.representation.intervals import auc, auc_estimate, mean_estimate
-from train.evals.representation.probes import BENIGN, HARMFUL, ID, choose_probes
-from train.evals.representation.prompts import Prompts, assign_folds
+from train.evals.representation.prompts import (
+    BENIGN,
+    HARMFUL,
+    ID,
+    Prompts,
+    assign_folds,
+    choose_probes,
+)
+from train.evals.stats import Resampling
 
 QUICK = Resampling(resamples=400, seed=0)
 

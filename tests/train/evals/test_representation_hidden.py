@@ -15,9 +15,9 @@ from synth.records import Message
 from tests.train.clouds import make_probe
 from tests.train.curated import random_model
 from tests.train.evals.test_representation_stage import EVALUATE, SECTION, make_run, result
-from train.evals.representation.probes import Probe
+from train.evals.config import RepresentationConfig
+from train.evals.representation.prompts import Probe
 from train.evals.representation.stage import represent
-from train.evals.representation_config import RepresentationConfig
 
 pytestmark = pytest.mark.train
 

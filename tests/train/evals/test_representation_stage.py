@@ -9,16 +9,14 @@ import pytest
 
 from guidelines import BadInput
 from synth.config.schema import EndpointConfig, ModelConfig, SeedsConfig, SynthConfig
-from synth.digest import digest
-from synth.records import Item
+from synth.records import Item, digest
 from synth.seeds.seeds import load_seeds, split_seeds
 from tests.train.clouds import make_items
 from tests.train.evaluations import seeds_file
-from train.evals.config import EvaluateConfig
+from train.evals.config import EvaluateConfig, RepresentationConfig
 from train.evals.representation import stage as module
 from train.evals.representation.stage import represent
 from train.evals.representation.states import States, read_states, to_span, write_states
-from train.evals.representation_config import RepresentationConfig
 
 EVALUATE = EvaluateConfig(bootstrap_resamples=200)
 SECTION = RepresentationConfig(prompts=120, shuffles=5)

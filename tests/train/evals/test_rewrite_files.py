@@ -6,7 +6,7 @@ import pytest
 from guidelines import BadInput
 from tests.train.taxonomies import TAXONOMY, taxonomy_file
 from train.evals.attacks.config import AttackConfig
-from train.evals.attacks.rewrite_files import load_rewrites, load_techniques
+from train.evals.rewrites import load_rewrites, load_techniques
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 

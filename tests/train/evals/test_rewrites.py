@@ -16,16 +16,16 @@ from synth.records import Message, Sampling
 from synth.synthesize import Options
 from tests.train.taxonomies import TAXONOMY, taxonomy_file
 from train.evals.attacks.rewriters import REWRITERS, instruct, parse_rewrite
-from train.evals.attacks.rewrites import translate_back
-from train.evals.attacks.rewriting import (
+from train.evals.config import EvaluateConfig
+from train.evals.rewrites import (
     Rewrites,
     back_translations,
     check_attacks,
     make_rewrites,
     rewriter_id,
+    translate_back,
 )
-from train.evals.config import EvaluateConfig
-from train.evals.suites_suites import Asked, ask_prompts, eval_items, load_suites
+from train.evals.suites import Asked, ask_prompts, eval_items, load_suites
 
 DECLINING = "I'm sorry, but I can't help with that."
 WRITER = ModelConfig(

@@ -13,14 +13,14 @@ from guidelines import BadInput
 from synth.batch import Batch, run_batch
 from synth.config.schema import Limits, SynthConfig
 from synth.models.families import OUTPUT_OPEN, STEP_OPEN
-from synth.recipes.steps import OUTPUT_CLOSE, write_steps
+from synth.recipes.surgery import OUTPUT_CLOSE, write_steps
 from synth.records import Reply
 from synth.synthesize import Options
-from synth.workspace.workspaces import batches
+from synth.workspace.workspace import batches
 from tests.train.evaluations import make_configs
+from train.evals.ask import answer_trace
 from train.evals.config import EvaluateConfig
 from train.evals.evaluate import evaluate
-from train.evals.recipe import answer_trace
 from train.evals.records import read_records
 
 BON = {"kind": "best_of_n", "reward": "srg-prm", "n": 3}

@@ -8,8 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from train.evals.intervals import Resampling, Term, bootstrap, estimate, newcombe, ratio, wilson
-from train.evals.resampling import resampled_sums
+from train.evals.stats import (
+    Resampling,
+    Term,
+    bootstrap,
+    estimate,
+    newcombe,
+    ratio,
+    resampled_sums,
+    wilson,
+)
 
 RESAMPLING = Resampling(resamples=2000, seed=7)
 RATES = st.lists(st.floats(0, 1, allow_subnormal=False), min_size=1, max_size=12)

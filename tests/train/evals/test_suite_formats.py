@@ -15,7 +15,7 @@ from synth.records import Seed
 from synth.seeds.seeds import take
 from tests.train.evaluations import make_configs
 from train.evals.suite_formats import FORMATS
-from train.evals.suites_suites import Suite, load_suites
+from train.evals.suites import Suite, load_suites
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the public files are not here")

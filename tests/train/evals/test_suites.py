@@ -7,14 +7,13 @@ from pydantic import ValidationError
 
 from guidelines import BadInput
 from synth.config.schema import SeedsConfig, SynthConfig
-from synth.digest import digest
-from synth.records import Item, Seed
+from synth.records import Item, Seed, digest
 from synth.seeds.seeds import load_seeds, split_seeds
 from tests.train.evaluations import make_configs, run_with, seeds_file, usual_replies
+from train.evals.ask import plan_questions
 from train.evals.attacks import TRANSFORMS, wording
 from train.evals.config import Comparison, EvaluateConfig
-from train.evals.questions import plan_questions
-from train.evals.suites_suites import (
+from train.evals.suites import (
     ask_prompts,
     check_lineage,
     eval_items,

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from train.evals.intervals import Resampling, Term, estimate
-from train.evals.training_seeds import nested_estimate
+from train.evals.stats import Resampling, Term, estimate, nested_estimate
 
 RESAMPLING = Resampling(resamples=2000, seed=3)
 

@@ -3,14 +3,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.train.evaluations import make_record
-from train.evals.checks import CHECKS, chosen, options_of, stated_number
-from train.evals.intervals import Resampling
 from train.evals.records import Record
-from train.evals.suite import (
+from train.evals.stats import Resampling
+from train.evals.utility import (
+    CHECKS,
     Question,
     answered_right,
+    chosen,
     is_correct,
+    options_of,
     questions,
+    stated_number,
     utility_comparison,
     utility_items,
     utility_summary,

@@ -9,16 +9,15 @@ import pytest
 
 from synth.batch import Batch, RunBatch
 from synth.config.schema import SynthConfig
-from synth.workspace.workspaces import batches
+from synth.workspace.workspace import batches
 from tests.train.evals.test_evaluate_judged import configs, records_of, runner, scripted
 from tests.train.evaluations import HELP, make_record
-from train.evals import verdicts
+from train.evals import judge
 from train.evals.evaluate import evaluate
 from train.evals.helpfulness import helpfulness
-from train.evals.intervals import Resampling
-from train.evals.panel import seat_panel
+from train.evals.judge import judge_records, publish_measures, seat_panel
 from train.evals.records import Record
-from train.evals.verdicts import judge_records, publish_measures
+from train.evals.stats import Resampling
 
 
 def noting(config: SynthConfig, stages: list[str]) -> RunBatch:
@@ -105,5 +104,5 @@ def test_a_measure_waits_until_all_of_a_lease_is_judged_and_is_not_made_again(
     publish_measures(answers, panel, records)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == files
     with monkeypatch.context() as patch:
-        patch.setattr(verdicts, "lease_path", lambda *_: pytest.fail("read a measured lease"))
+        patch.setattr(judge, "lease_path", lambda *_: pytest.fail("read a measured lease"))
         publish_measures(answers, panel, records)

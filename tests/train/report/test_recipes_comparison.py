@@ -12,11 +12,18 @@ from hypothesis import strategies as st
 from synth.recipes import RECIPES
 from synth.recipes.base import Models, Recipe, Step, Train
 from synth.records import TRACES, Item, Trace
-from synth.workspace.ledger import LeaseCounts, publish_lease
-from train.evals.intervals import Resampling
-from train.report.recipes.amounts import ratio_of_sums, share
-from train.report.recipes.generated import Curated, generation, read_tries
-from train.report.recipes.learnt import first_rows, learning, origin
+from synth.workspace.workspace import LeaseCounts, publish_lease
+from train.evals.stats import Resampling
+from train.report.recipes.counts import (
+    Curated,
+    first_rows,
+    generation,
+    learning,
+    origin,
+    ratio_of_sums,
+    read_tries,
+    share,
+)
 
 RESAMPLING = Resampling(resamples=400, seed=3)
 

@@ -8,10 +8,9 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tests.train.evaluations import make_record
-from train.evals.intervals import Resampling
 from train.evals.records import Record
-from train.report.recipes.answered import answers, reasoning_tokens, token_counter
-from train.report.recipes.ranking import first_line
+from train.evals.stats import Resampling
+from train.report.recipes.answers import answers, first_line, reasoning_tokens, token_counter
 
 RESAMPLING = Resampling(resamples=400, seed=3)
 

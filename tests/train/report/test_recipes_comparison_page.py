@@ -14,8 +14,8 @@ import yaml
 from guidelines import BadInput
 from synth.curate.select import DROPS
 from synth.records import TRACES
-from synth.workspace.ledger import LeaseCounts, publish_lease
 from synth.workspace.stage import dump
+from synth.workspace.workspace import LeaseCounts, publish_lease
 from tests.train.curated import sft_row, write_curated
 from tests.train.evaluations import make_configs, run_with, usual_replies
 from tests.train.report.test_recipes_comparison import trace_row

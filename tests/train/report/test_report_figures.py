@@ -7,12 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.report.axes import Axis, doubling_axis, number_axis, share_axis
-from train.report.cells import Cell, percent, points
-from train.report.figures import FRAME, Figure, Series, arrow_figure, line_figure
-from train.report.forest import Line, forest_figure
-from train.report.scatter import SCATTER_FRAME as PLANE
-from train.report.scatter import scatter_figure
+from train.report.figures import (
+    FRAME,
+    Axis,
+    Figure,
+    Line,
+    Series,
+    arrow_figure,
+    doubling_axis,
+    forest_figure,
+    line_figure,
+    number_axis,
+    scatter_figure,
+    share_axis,
+)
+from train.report.figures import SCATTER_FRAME as PLANE
+from train.report.tables import Cell, percent, points
 
 SHARES = st.floats(0, 1)
 

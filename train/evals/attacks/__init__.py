@@ -3,18 +3,14 @@
 They measure our own fine-tuned models on phrasings that training never saw, and every one is
 applied to benign prompts too: refusing everything that is encoded must not count as safe.
 Families after the method paper's held-out ones (2502.04040) and public work; the wordings are
-ours. `TRANSFORMS` are rules; `REWRITERS` need a model, see `train.evals.attacks.rewrites`.
+ours. `TRANSFORMS` are rules; `REWRITERS` need a model, see `train.evals.rewrites`.
 """
 
 from train.evals.attacks.base import PLAIN, Transform, plain_reply, wording
-from train.evals.attacks.ciphers import CIPHERS
-from train.evals.attacks.completion import COMPLETIONS
-from train.evals.attacks.encodings import ENCODINGS
-from train.evals.attacks.formats import FORMATS
-from train.evals.attacks.framing import FRAMES
-from train.evals.attacks.noise import NOISES
+from train.evals.attacks.encodings import CIPHERS, ENCODINGS
+from train.evals.attacks.formats import COMPLETIONS, FORMATS, FRAMES
+from train.evals.attacks.phrasing import NOISES, TENSES
 from train.evals.attacks.rewriters import REWRITERS, Rewriter
-from train.evals.attacks.tense import TENSES
 
 __all__ = ["PLAIN", "REWRITERS", "TRANSFORMS", "Rewriter", "Transform", "read_reply", "wording"]
 

@@ -11,28 +11,30 @@ from guidelines import GuidelineSet
 from synth import storage
 from synth.batch import RunBatch
 from synth.config.schema import SynthConfig
-from synth.digest import digest
-from synth.guideline_files import load_set
 from synth.judges.refusal import VERSION as RULES_VERSION
 from synth.models.identity import identify
 from synth.recipes import find_recipe
-from synth.workspace import ledger
+from synth.records import digest
+from synth.run import load_set
+from synth.workspace import workspace as ledger
 from synth.workspace.stage import Manifest, dump, stage
+from train.evals.config import FaithfulnessConfig
 from train.evals.faithfulness import citations
-from train.evals.faithfulness.contrast import contrast
+from train.evals.faithfulness.citations import CitedTrace, Row, Shown, cited_traces, count_prompts
 from train.evals.faithfulness.counterfactual import (
     STYLE,
     Variation,
+    acted,
     choose,
+    concluded,
+    contrast,
     counterfactual_batch,
+    stated,
     vary,
 )
-from train.evals.faithfulness.decisions import VERSION as DECISIONS_VERSION
-from train.evals.faithfulness.decisions import acted, concluded, stated
-from train.evals.faithfulness.traces import CitedTrace, Row, Shown, cited_traces, count_prompts
-from train.evals.faithfulness_config import FaithfulnessConfig
-from train.evals.intervals import Resampling
-from train.evals.rates import Json, rate_json
+from train.evals.faithfulness.counterfactual import VERSION as DECISIONS_VERSION
+from train.evals.metrics import Json, rate_json
+from train.evals.stats import Resampling
 
 SCHEMA_VERSION = 1
 STAGE = "faithfulness"

@@ -1,16 +1,102 @@
 """The prompts as arrays: classes, folds and shuffles, the same for all layers of all models."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synth.digest import digest
-from train.evals.intervals import Resampling
-from train.evals.representation.probes import ID, Probe
+from synth.config.schema import Limit
+from synth.records import Item, Message, Seed, digest
+from synth.seeds.seeds import take
+from train.evals.stats import Resampling
+
+ID = "id"
+HARMFUL, BENIGN = "harmful", "benign"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One prompt.
+
+    Attributes:
+        probe_id: Digest of the conversation as it is sent.
+        family: `ID`, `plain`, or an attack's family.
+        attack: The attack's name, or `plain`.
+        label: `harmful` or `benign`.
+        cluster: What folds keep together and resampling draws: a prompt's twin and every
+            attacked form of either have the same.
+        messages: The conversation.
+    """
+
+    probe_id: str
+    family: str
+    attack: str
+    label: str
+    cluster: str
+    messages: tuple[Message, ...]
+
+    @property
+    def harmful(self) -> bool:
+        """Whether it asks for something harmful."""
+        return self.label == HARMFUL
+
+
+def choose_probes(training: Sequence[Seed], items: Iterable[Item], total: int) -> list[Probe]:
+    """Choose at most `total` prompts, as many harmful as benign ones where there are.
+
+    A class of `ID` gets twice what a class of a family gets, and what the families have too few
+    prompts for: all fits are on it. A family's share is spread over its attacks and suites.
+    Within each, `synth.seeds.seeds.take` chooses, evenly over categories and with twins together.
+
+    Args:
+        training: Seeds of the training half.
+        items: The evaluation; samples of one prompt count once.
+        total: In all.
+    """
+    cells = _cells(items)
+    families = Counter(family for family, _, _ in cells)
+    share = total // (4 + 2 * len(families))
+    attacked = [
+        probe
+        for (family, attack, _), found in cells.items()
+        for probe in _take(found, max(1, share // families[family]), family, attack)
+    ]
+    own = {seed.seed_id: (seed, seed.seed_id) for seed in training}
+    probes = [*_take(own, (total - len(attacked)) // 2, ID, ID), *attacked]
+    return list({probe.probe_id: probe for probe in probes}.values())
+
+
+_Prompts = dict[str, tuple[Seed, str]]  # by `seed_id`: the prompt, and the seed it comes from
+
+
+def _cells(items: Iterable[Item]) -> dict[tuple[str, str, str], _Prompts]:
+    """Return the prompts of each family, attack and suite, in the order of these names."""
+    cells: defaultdict[tuple[str, str, str], _Prompts] = defaultdict(dict)
+    for item in items:
+        about, seed = item.payload, item.seed
+        cell = cells[about["family"], about["transform"], about["suite"]]
+        cell.setdefault(seed.seed_id, (seed, about["origin"]))
+    return dict(sorted(cells.items()))
+
+
+def _take(prompts: _Prompts, share: int, family: str, attack: str) -> list[Probe]:
+    limit = Limit(harmful=share, benign=share, borderline=0)
+    chosen = take([seed for seed, _ in prompts.values()], limit)
+    return [
+        Probe(
+            probe_id=seed.seed_id,
+            family=family,
+            attack=attack,
+            label=seed.label,
+            cluster=seed.pair or prompts[seed.seed_id][1],
+            messages=tuple(seed.messages),
+        )
+        for seed in sorted(chosen, key=lambda seed: seed.seed_id)
+    ]
+
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

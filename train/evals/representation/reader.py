@@ -18,9 +18,9 @@ from synth import storage
 from synth.cluster.room import LOOK_S, Watch, section_demand
 from synth.config.schema import Limits, Resources, StorageConfig
 from synth.errors import BadInput, RunFault
-from train.evals.representation.probes import Probe
+from train.evals.config import RepresentationConfig
+from train.evals.representation.prompts import Probe
 from train.evals.representation.states import States, to_span
-from train.evals.representation_config import RepresentationConfig
 
 log = logging.getLogger(__name__)
 

@@ -48,18 +48,15 @@ from typing import Any
 
 from synth import storage
 from synth.config.schema import ModelConfig, SynthConfig
-from synth.digest import digest
 from synth.errors import BadInput
 from synth.models.identity import ModelIdentity, identify
-from synth.records import Item
+from synth.records import Item, digest
 from synth.seeds.seeds import load_seeds, split_seeds
 from synth.workspace.stage import Manifest, dump, stage
-from train.evals.config import BASE, EvaluateConfig
-from train.evals.intervals import Resampling
-from train.evals.representation.probes import BENIGN, HARMFUL, ID, Probe, choose_probes
-from train.evals.representation.prompts import Prompts
+from train.evals.config import BASE, EvaluateConfig, RepresentationConfig
+from train.evals.representation.prompts import BENIGN, HARMFUL, ID, Probe, Prompts, choose_probes
 from train.evals.representation.states import States, read_states, write_states
-from train.evals.representation_config import RepresentationConfig
+from train.evals.stats import Resampling
 
 RESULT_FILE = "representation.json"
 FOLDER = "representation"

@@ -6,7 +6,6 @@ together, `ranking` says whether there are prompts enough to rank them; `tables`
 `console` show it.
 """
 
-from train.report.recipes.comparison import compare_recipes
-from train.report.recipes.console import recipes_tables
+from train.report.recipes.page import compare_recipes, recipes_tables
 
 __all__ = ["compare_recipes", "recipes_tables"]

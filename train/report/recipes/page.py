@@ -1,13 +1,204 @@
-"""The page of a comparison, from its JSON alone."""
+"""The comparison of recipes as `recipes.json`, as a page and as plain tables for a console."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from train.evals.training_seeds import MIN_SEEDS
-from train.report.cells import Json, Table, listed
-from train.report.recipes.tables import answers_table, judges, made_table, title
-from train.report.templates import template
+from synth import storage
+from synth.errors import BadInput
+from synth.run import CONFIG_FILE, read_config
+from synth.workspace.stage import dump
+from train.evals.attacks import PLAIN
+from train.evals.stats import MIN_SEEDS
+from train.report.page import template
+from train.report.recipes.answers import first_line
+from train.report.recipes.runs import read_table_run, table_json
+from train.report.tables import (
+    NONE,
+    Cell,
+    Json,
+    Row,
+    Table,
+    asr_name,
+    known,
+    listed,
+    number,
+    percent,
+    points,
+)
+
+TITLES = {"tokens": "At equal generated tokens", "rows": "At equal training rows"}
+
+
+def title(table: Json) -> str:
+    """Return what a table is called."""
+    return TITLES.get(table["table"], table["table"])
+
+
+def made_table(table: Json) -> Table:
+    """Return what each recipe made, and what that cost."""
+    rows = [
+        Row(header=row["recipe"], cells=_made_cells(row))
+        for row in table["recipes"]
+        if "generated_tokens" in row
+    ]
+    return Table(
+        caption=f"{title(table)}: what each recipe made, and what that cost.",
+        columns=[
+            "Recipe",
+            "Format",
+            "Generated tokens",
+            "Traces",
+            "Accepted",
+            "Acceptance",
+            "Tokens per accepted row",
+            "Pairs",
+            "Trained rows",
+        ],
+        rows=rows,
+        texts=2,
+    )
+
+
+def answers_table(table: Json) -> Table:
+    """Return what each recipe's student answers, beside the untrained model."""
+    families = _families(table)
+    rows = [
+        Row(header=row["recipe"], cells=_answer_cells(row, families)) for row in table["recipes"]
+    ]
+    return Table(
+        caption=f"{title(table)}: what the students answer, on the suite {table['suite'] or NONE}. "
+        f"{_asr_caption(table)}Lower is better; discrimination and utility: higher.",
+        columns=[
+            "Recipe",
+            *(f"ASR, {family}" for family in families),
+            "ASR, mean of the families under attack",
+            "Over-refusal, benign",
+            "Discrimination, points",
+            "Utility",
+            "Reasoning tokens",
+            "Undetermined of answers",
+        ],
+        rows=rows,
+    )
+
+
+def judges(table: Json) -> list[Json]:
+    """Return who judged attack success in a table: name, and whether it is a proxy."""
+    found = [row["asr"] for row in table["recipes"] if row["evaluated"]]
+    named = {one["judge"]: {"judge": one["judge"], "proxy": one["proxy"]} for one in found}
+    return list(named.values())
+
+
+def _made_cells(row: Json) -> list[Cell]:
+    return [
+        Cell(text=row["format"]),
+        Cell(text=f"{row['generated_tokens']:,}", interval=_within(row)),
+        number(row["traces"]),
+        number(row["accepted"]),
+        percent(row["acceptance"]),
+        amount(row["tokens_per_accepted_row"], 0),
+        _by_training(row["pairs"]),
+        _by_training(row["trained_rows"]["by_training"]),
+    ]
+
+
+def _answer_cells(row: Json, families: Sequence[str]) -> list[Cell]:
+    if not row["evaluated"]:
+        return [Cell(text=NONE)] * (len(families) + 6)
+    asr = row["asr"]
+    rates = [asr["families"].get(family) for family in families]
+    return [
+        *(percent(rate) for rate in rates),
+        percent(asr["macro"]),
+        percent(row["over_refusal"]),
+        points(row["discrimination"]),
+        percent(row["utility"]),
+        amount(row["reasoning_tokens"], 1),
+        _undetermined([*rates, row["over_refusal"], row["utility"]]),
+    ]
+
+
+def amount(found: Json | None, digits: int) -> Cell:
+    """Return an estimate of an amount, thousands apart."""
+    if found is None or not known(found):
+        return Cell(text=NONE)
+    interval = ""
+    if found["low"] is not None:
+        interval = f"[{found['low']:,.{digits}f}, {found['high']:,.{digits}f}]"
+    return Cell(text=f"{found['value']:,.{digits}f}", interval=interval)
+
+
+def _within(row: Json) -> str:
+    within = row["tokens_within_budget"]
+    return "" if within is None else f"{within:,} within the budget"
+
+
+def _by_training(counts: Json) -> Cell:
+    """Return a sum, and under it what each training has of it, where they are several."""
+    if not counts:
+        return Cell(text=NONE)
+    several = sorted(counts.items()) if len(counts) > 1 else []
+    parts = ", ".join(f"{name} {n:,}" for name, n in several)
+    return Cell(text=f"{sum(counts.values()):,}", interval=parts)
+
+
+def _undetermined(rates: Iterable[Json | None]) -> Cell:
+    """Return how many answers to harmful, benign and utility prompts have no verdict."""
+    there = [rate for rate in rates if rate]
+    missing, answers = (sum(rate[key] for rate in there) for key in ("undetermined", "answers"))
+    return Cell(text=f"{missing:,} / {answers:,}")
+
+
+def _families(table: Json) -> list[str]:
+    """Return the families of attacks; none at all comes first."""
+    found = {
+        family for row in table["recipes"] if row["evaluated"] for family in row["asr"]["families"]
+    }
+    return sorted(found, key=lambda family: (family != PLAIN, family))
+
+
+def _asr_caption(table: Json) -> str:
+    named = [asr_name(one["judge"]) for one in judges(table)]
+    return f"{', '.join(named)}. " if named else ""
+
+
+class ConsoleTable(NamedTuple):
+    """What a table is made of there.
+
+    Attributes:
+        title: Above it; where n is too small to rank, that is its first line.
+        columns: Headers.
+        rows: A text a column.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def recipes_tables(run: str) -> Iterator[ConsoleTable]:
+    """Yield the tables of the comparison that `compare_recipes` has written to `run`.
+
+    Raises:
+        FileNotFoundError: It has not.
+    """
+    found = read_comparison(run)
+    for table in found["tables"]:
+        for shown in (made_table(table), answers_table(table)):
+            above = f"{found['first_line']} " if found["small"] else ""
+            yield _plain(shown, above)
+
+
+def _plain(shown: Table, above: str) -> ConsoleTable:
+    rows = ((row.header, *map(_text, row.cells)) for row in shown.rows)
+    return ConsoleTable(above + shown.caption, tuple(shown.columns), tuple(rows))
+
+
+def _text(cell: Cell) -> str:
+    return f"{cell.text} {cell.interval}".strip()
+
 
 TEMPLATE = "recipes.html"
 MEGABYTE = 1e6
@@ -121,3 +312,54 @@ def _origins(found: Json) -> Iterator[Entry]:
             f"All students are trained from {listed(told)}. What helps a model of one size need "
             "not help one of another.",
         )
+
+
+SCHEMA_VERSION = 1
+DATA_FILE, PAGE_FILE = "recipes.json", "recipes.html"
+TABLES = ("tokens", "rows")
+
+
+def compare_recipes(run: str, tables: Sequence[str] = TABLES) -> str:
+    """Write the comparison of the recipes of finished runs; return the path of its page.
+
+    Equal runs give equal bytes. A table whose run is not there yet is left out and named.
+
+    Args:
+        run: Folder of the comparison, which holds a run for each table.
+        tables: Their names.
+
+    Raises:
+        BadInput: None of them is a run directory.
+    """
+    found = comparison(run, tables)
+    path = storage.join(run, PAGE_FILE)
+    storage.replace(storage.join(run, DATA_FILE), dump(found))
+    storage.replace(path, render(found).encode())
+    return path
+
+
+def comparison(run: str, tables: Sequence[str] = TABLES) -> Json:
+    """Return what `recipes.json` holds."""
+    there = [name for name in tables if read_config(storage.join(run, name))]
+    if not there:
+        rule = f"must hold a finished run in {' or '.join(tables)}"
+        raise BadInput(
+            file=storage.join(run, tables[0], CONFIG_FILE), field="run", value=run, rule=rule
+        )
+    made = [table_json(name, read_table_run(storage.join(run, name))) for name in there]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "first_line": first_line(made),
+        "small": any(table["small"] for table in made),
+        "missing": [name for name in tables if name not in there],
+        "tables": made,
+    }
+
+
+def read_comparison(run: str) -> Json:
+    """Return the comparison that `compare_recipes` has written.
+
+    Raises:
+        FileNotFoundError: It has not.
+    """
+    return json.loads(storage.read(storage.join(run, DATA_FILE)))

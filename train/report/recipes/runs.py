@@ -14,13 +14,19 @@ from synth.recipes.base import Recipe
 from synth.run import find_recipes
 from synth.students import has_students, model_folder, model_ids
 from train.evals.config import BASE, EvaluateConfig
-from train.evals.intervals import Resampling
-from train.report.cells import Json, listed
+from train.evals.stats import Resampling
 from train.report.read import RunFiles, read_run
-from train.report.recipes.answered import CountTokens, answers, token_counter
-from train.report.recipes.generated import Curated, generation, read_curated, read_tries
-from train.report.recipes.learnt import first_rows, learning, origin
-from train.report.recipes.ranking import size
+from train.report.recipes.answers import CountTokens, answers, size, token_counter
+from train.report.recipes.counts import (
+    Curated,
+    first_rows,
+    generation,
+    learning,
+    origin,
+    read_curated,
+    read_tries,
+)
+from train.report.tables import Json, listed
 
 UNSPENT = 0.9  # ours: a share of its tokens below which a recipe has not spent them
 
