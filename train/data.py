@@ -1,4 +1,14 @@
-"""What a training learns from: the manifest's own shards, matched, encoded and put in order."""
+"""What a training learns from: the manifest's own shards, matched, encoded and put in order.
+
+Each shard is checked against the sha256 that the curation's manifest lists. Which rows an arm is
+trained on is a pure function of their keys.
+
+A row's sequence is exactly what sampling sees and writes: the prompt as the chat template
+renders it, with control tokens inside a text encoded as plain text, then the completion, then
+the token that ends the family's turn. That last token is inside the loss, or the student would
+never learn to stop. A pair is two such completions of one prompt, which may itself end within
+the assistant's turn; a side that does not end its turn gets no such token.
+"""
 
 import hashlib
 import io
@@ -20,6 +30,10 @@ from synth.models.rendering import encode_chat
 from synth.records import Message, digest
 from synth.workspace.stage import MANIFEST, read_manifest
 from train.config import Job, Match
+
+IGNORED = -100  # the label of a token outside the loss, torch's own convention
+
+POOL = 8  # batches that are sorted by length together: more pad less and mix less
 
 
 def read_split(curated: str, split: Split) -> pa.Table:
@@ -159,9 +173,6 @@ def spread(keys: Iterable[Key], num_rows: int) -> list[str]:
         turn = turns[key.label] = turns.get(key.label, -1) + 1
         ranked.append((turn, key.label, key.row_id))
     return sorted(row_id for _, _, row_id in sorted(ranked)[:num_rows])
-
-
-IGNORED = -100  # the label of a token outside the loss, torch's own convention
 
 
 class Example(NamedTuple):
@@ -306,9 +317,6 @@ def _split(
     if whole[: len(ids)] != ids:
         raise _LeftOut("unaligned")
     return ids, whole[len(ids) :]
-
-
-POOL = 8  # batches that are sorted by length together: more pad less and mix less
 
 
 def order_rows(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[int]:

@@ -1,4 +1,9 @@
-"""The stage around training: every model that a run's recipes train, each in its own folder."""
+"""The stage around training: every model that a run's recipes train, each in a folder of its own.
+
+An arm is trained as its recipe says, one training after the other: SFT on the arm's curated rows,
+DPO and reward models on its pairs. Where steps follow a training, they have to run before the next
+one can. torch and Ray are loaded only where a training is owed.
+"""
 
 import hashlib
 import logging

@@ -1,4 +1,20 @@
-"""TRL's trainers for rows, pairs and reward models: where they differ from its defaults."""
+"""TRL's trainers for rows, pairs and reward models: where they differ from its defaults, and why.
+
+*The head.* TRL's fused head never holds the logits of all positions, which saves a GPU's memory. On
+a CPU it goes over every position's vocabulary several times in float32, most of a step.
+
+*Pairs.* A pair whose prompt ends within the assistant's turn is a step-level pair; there is nothing
+else to step-level DPO (see `DpoConfig`).
+
+*Reward models.* The model is the start model with a linear head of one number in place of its
+vocabulary, trained by the pairwise logistic loss. The score of a text is that number at the text's
+last token, which is a process reward where the text ends after a step. No token for the turn's end
+comes after it, as none does where an engine is asked for a score; so the last token is never the
+one that texts are padded with. The folder the model is saved in says to engines: one label, and
+`problem_type` `regression`, so that the number comes out as it is.
+
+A leaf: imports torch, transformers, peft and TRL.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager

@@ -34,6 +34,8 @@ _METRICS = {
     "rewards/rejected": "rejected_reward",
 }
 
+MODEL, SUMMARY = "model", "summary.json"
+
 
 def curves(history: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Return the points of the loss on training rows, and of the one on held-out rows."""
@@ -54,9 +56,6 @@ def _point(entry: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         if prefix + key in entry
     }
     return {"step": entry["step"], f"{prefix}loss": entry[f"{prefix}loss"], **metrics}
-
-
-MODEL, SUMMARY = "model", "summary.json"
 
 
 class _Method(NamedTuple):

@@ -1,4 +1,12 @@
-"""From a YAML file and `--set` overrides to a validated configuration; errors name their place."""
+"""From a YAML file and `--set` overrides to a validated configuration.
+
+Every violation is one `BadInput`. Relative paths inside a configuration (`run`, `seeds.path`,
+guidelines, policies) are relative to the current folder.
+
+Nobody has to be trusted with the YAML: it is plain data, bounded in size and in what it unfolds
+to. A few lines of aliases can stand for gigabytes, and `1:1:1`, a number to the base of 60, for
+minutes of work. Neither is needed in a configuration, so both are refused.
+"""
 
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +22,21 @@ from synth.errors import BadInput
 
 MAX_BYTES = 1 << 20
 _MAX_NUMBER_CHARS = 40
+
+Place = tuple[str | int, ...]
+
+_MISSING = object()
+
+OVERRIDES = "--set"
+
+# Sections of packages above this one: read by whoever knows them.
+_OTHERS_SECTIONS = frozenset({"finetune", "evaluate", "compare"})
+# What a run adds to its own `config.yaml`, so that the file can be given back as it is.
+_WRITTEN_BY_RUNS = frozenset({"fingerprint", "drift"})
+# Keys that no section has, but that somebody may try: their values stay out of messages.
+_SECRET = re.compile(r"(api_?key|secret|password|token)$", re.IGNORECASE)
+
+Config = TypeVar("Config", bound=BaseModel)
 
 
 def read_text(file: str) -> str:
@@ -102,11 +125,6 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-Place = tuple[str | int, ...]
-
-_MISSING = object()
-
-
 def field_path(place: Place, data: Any) -> Place:
     """Return where in `data` a validation error stands.
 
@@ -162,18 +180,6 @@ def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in get_args(annotation):
         yield from _sections(argument)
-
-
-OVERRIDES = "--set"
-
-# Sections of packages above this one: read by whoever knows them.
-_OTHERS_SECTIONS = frozenset({"finetune", "evaluate", "compare"})
-# What a run adds to its own `config.yaml`, so that the file can be given back as it is.
-_WRITTEN_BY_RUNS = frozenset({"fingerprint", "drift"})
-# Keys that no section has, but that somebody may try: their values stay out of messages.
-_SECRET = re.compile(r"(api_?key|secret|password|token)$", re.IGNORECASE)
-
-Config = TypeVar("Config", bound=BaseModel)
 
 
 def load_config(

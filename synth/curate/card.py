@@ -1,4 +1,11 @@
-"""The dataset card: what a stranger needs to judge and use the shards."""
+"""What the manifest counts, and the dataset card: what a stranger needs to use the shards.
+
+Every trace ends in exactly one place, and is counted there, by arm: `accepted` (a supervised row,
+whether in pairs or not), `paired` (in a preference pair and no supervised row), or `drops`
+(neither; `drops.parquet` holds these, each with its reason). `synth/curate/arms.py` says which
+traces may be what. The acceptance of a label and category is that of the supervised steps'
+traces.
+"""
 
 import re
 from collections import Counter
@@ -24,6 +31,45 @@ from synth.workspace.stage import Manifest
 
 FACET = ("recipe", "label", "category")
 Facet = tuple[str, str, str]
+
+# Colons and dots, where a web address would become a link by itself.
+_MARKUP = re.compile(r"[\\|`*_\[\]~#]|:(?=//)|(?<=www)\.")
+
+MEANINGS: Mapping[Drop, str] = {
+    Drop.STALE: "its model, or that of a trace it was made from, is none of this run's any more",
+    Drop.OVER_BUDGET: "made after the recipe's tokens were spent",
+    Drop.TRUNCATED: "cut by the token limit before it was complete",
+    Drop.UNPARSED: "not in the asked form",
+    Drop.INVALID: "the prompt can never work: too long, or empty",
+    Drop.FAILED: "generation failed",
+    Drop.INTERRUPTED: "generation was interrupted and has not been repeated",
+    Drop.EARLIER_STEP: "a later step of the recipe has the finished trace",
+    Drop.NO_CONTRAST: "made for preference pairs, and in none",
+    Drop.UNUSED_STEP: "no training of the recipe uses its step",
+    Drop.REJECTED_BY_RECIPE: "the recipe's own rule does not keep it",
+    Drop.MISSING_SECTION: "a part is missing, empty or not closed",
+    Drop.REPETITIVE: "repeats itself, or is garbled",
+    Drop.UNDETERMINED_REFUSAL: "the refusal judge has no verdict",
+    Drop.INCONSISTENT: "label, decision and answer do not fit together",
+    Drop.LEAKS_GUIDELINE: "names or quotes the guidelines",
+    Drop.TOO_SHORT: "reasoning or answer is too short",
+    Drop.TOO_LONG: "reasoning or answer is too long",
+    Drop.CONTAMINATED: "the prompt is too near an evaluation prompt",
+    Drop.NEAR_DUPLICATE: "another prompt of the same label says nearly the same",
+    Drop.SURPLUS_SIBLING: "better traces of the same prompt fill its places",
+    Drop.UNBALANCED: "its label or category has enough",
+    Drop.LESS_DIVERSE: "others make a more diverse set of the size that the recipe wants",
+}
+
+FORMATS: Mapping[Format, str] = {
+    "think": "reasoning, then the answer",
+    "answer": "the answer alone",
+    "steps": "marked steps, then the answer",
+}
+
+TRAININGS: Mapping[str, str] = {"dpo": "preference (DPO)", "reward": "reward model"}
+
+_NUMBERED = re.compile(r"\d{5}-of-\d{5}\.parquet$")
 
 
 def counts(
@@ -97,46 +143,6 @@ def _acceptance(candidates: pa.Table, accepted: pa.Table) -> list[dict[str, Any]
         }
         for (arm, label, category), total in sorted(count(candidates, *FACET).items())
     ]
-
-
-# Colons and dots, where a web address would become a link by itself.
-_MARKUP = re.compile(r"[\\|`*_\[\]~#]|:(?=//)|(?<=www)\.")
-
-MEANINGS: Mapping[Drop, str] = {
-    Drop.STALE: "its model, or that of a trace it was made from, is none of this run's any more",
-    Drop.OVER_BUDGET: "made after the recipe's tokens were spent",
-    Drop.TRUNCATED: "cut by the token limit before it was complete",
-    Drop.UNPARSED: "not in the asked form",
-    Drop.INVALID: "the prompt can never work: too long, or empty",
-    Drop.FAILED: "generation failed",
-    Drop.INTERRUPTED: "generation was interrupted and has not been repeated",
-    Drop.EARLIER_STEP: "a later step of the recipe has the finished trace",
-    Drop.NO_CONTRAST: "made for preference pairs, and in none",
-    Drop.UNUSED_STEP: "no training of the recipe uses its step",
-    Drop.REJECTED_BY_RECIPE: "the recipe's own rule does not keep it",
-    Drop.MISSING_SECTION: "a part is missing, empty or not closed",
-    Drop.REPETITIVE: "repeats itself, or is garbled",
-    Drop.UNDETERMINED_REFUSAL: "the refusal judge has no verdict",
-    Drop.INCONSISTENT: "label, decision and answer do not fit together",
-    Drop.LEAKS_GUIDELINE: "names or quotes the guidelines",
-    Drop.TOO_SHORT: "reasoning or answer is too short",
-    Drop.TOO_LONG: "reasoning or answer is too long",
-    Drop.CONTAMINATED: "the prompt is too near an evaluation prompt",
-    Drop.NEAR_DUPLICATE: "another prompt of the same label says nearly the same",
-    Drop.SURPLUS_SIBLING: "better traces of the same prompt fill its places",
-    Drop.UNBALANCED: "its label or category has enough",
-    Drop.LESS_DIVERSE: "others make a more diverse set of the size that the recipe wants",
-}
-
-FORMATS: Mapping[Format, str] = {
-    "think": "reasoning, then the answer",
-    "answer": "the answer alone",
-    "steps": "marked steps, then the answer",
-}
-
-TRAININGS: Mapping[str, str] = {"dpo": "preference (DPO)", "reward": "reward model"}
-
-_NUMBERED = re.compile(r"\d{5}-of-\d{5}\.parquet$")
 
 
 def render(

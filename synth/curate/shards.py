@@ -28,6 +28,29 @@ from synth.records import ID_HEX, Message, digest, unpack_context
 from synth.workspace import workspace as ledger
 from synth.workspace.plan import Known
 
+BUFFER_BYTES = 128 << 20
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+
+SFT = pa.schema(
+    [
+        ("row_id", pa.string()),
+        ("seed_id", pa.string()),
+        ("prompt", MESSAGES),
+        ("completion", MESSAGES),
+        ("category", pa.string()),
+        ("label", pa.string()),
+        ("arm", pa.string()),
+    ]
+)
+
+Split = Literal["train", "heldout"]
+
+_READ = (
+    *("row_id", "seed_id", "pair", "prompt", "context", "reasoning", "answer"),
+    *("category", "label", "recipe"),
+)
+
 
 def completion_of(row: Row, recipe: Recipe, policy: Policy) -> str:
     """Return the supervised text of a trace.
@@ -59,9 +82,6 @@ def chosen_sections(payload: Mapping[str, Any], policy: Policy) -> str | None:
     if policy.sections is None or not all(name in parts for name in policy.sections):
         return None
     return join_sections(parts, policy.sections)
-
-
-BUFFER_BYTES = 128 << 20
 
 
 class Spill:
@@ -104,28 +124,6 @@ class Spill:
             feather.write_feather(table.filter(pa.array(files == file)), path, compression="lz4")
             self._parts[file].append(path)
         self._tables, self._files, self._num_bytes = [], [], 0
-
-
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-
-SFT = pa.schema(
-    [
-        ("row_id", pa.string()),
-        ("seed_id", pa.string()),
-        ("prompt", MESSAGES),
-        ("completion", MESSAGES),
-        ("category", pa.string()),
-        ("label", pa.string()),
-        ("arm", pa.string()),
-    ]
-)
-
-Split = Literal["train", "heldout"]
-
-_READ = (
-    *("row_id", "seed_id", "pair", "prompt", "context", "reasoning", "answer"),
-    *("category", "label", "recipe"),
-)
 
 
 class Shard(TypedDict):

@@ -1,4 +1,12 @@
-"""The shape of a judge: what it looks at, what it may say, and how its words are read."""
+"""The shape of a judge: what it looks at, what it may say, and how its words are read.
+
+A judge's verdict is one of its own classes, or `undetermined` with the reason; nothing is ever
+folded into a class because it could not be read. There are two kinds of judges: rules look at
+the text themselves; models are asked, and their reply is parsed strictly.
+
+A judged text may hold anything: a forged end of itself, a verdict, orders to the judge. So it
+stands between marks that it can not contain (`delimit`), and is data there.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

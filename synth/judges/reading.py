@@ -18,6 +18,17 @@ WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 
 REPEAT_NGRAM = 4  # ours: long enough that idioms do not count, short enough to see loops
 
+# How gpt-oss marks its channels (harmony). Engines leave control tokens out of a text, and then
+# only the words between them are left, run together with what follows.
+_ANALYSIS = "<|channel|>analysis<|message|>"
+_FINAL = "<|end|><|start|>assistant<|channel|>final<|message|>"
+_FINAL_ALONE = "<|channel|>final<|message|>"
+_RETURN = "<|return|>"
+_BARE_ANALYSIS, _BARE_FINAL = "analysis", "assistantfinal"
+
+_MARK = re.compile(r"</?think|<\|", re.IGNORECASE)
+_CODE_FENCE = re.compile(r"```(?:json)?[ \t]*\r?\n(.*)\n[ \t]*```", re.DOTALL)
+
 
 def words(text: str) -> list[str]:
     """Return the words of `text` in lower case, without punctuation."""
@@ -33,18 +44,6 @@ def repeated_share(text: str) -> float:
     """Return the share of 4-grams of words in `text` that stood there before, in [0, 1]."""
     grams = ngrams(words(text), REPEAT_NGRAM)
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
-
-
-# How gpt-oss marks its channels (harmony). Engines leave control tokens out of a text, and then
-# only the words between them are left, run together with what follows.
-_ANALYSIS = "<|channel|>analysis<|message|>"
-_FINAL = "<|end|><|start|>assistant<|channel|>final<|message|>"
-_FINAL_ALONE = "<|channel|>final<|message|>"
-_RETURN = "<|return|>"
-_BARE_ANALYSIS, _BARE_FINAL = "analysis", "assistantfinal"
-
-_MARK = re.compile(r"</?think|<\|", re.IGNORECASE)
-_CODE_FENCE = re.compile(r"```(?:json)?[ \t]*\r?\n(.*)\n[ \t]*```", re.DOTALL)
 
 
 class Doubt(Exception):

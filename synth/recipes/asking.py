@@ -1,4 +1,9 @@
-"""How steps ask: for an answer with its reasoning, and for a judge's verdict on one text."""
+"""How steps ask: for an answer with its reasoning, and for a judge's verdict on one text.
+
+A model that thinks by itself is asked plainly. Any other is shown how in the turns before the
+request, and held to two headed parts. A judge asked inside a step gives the verdict that
+`synth.batch` would give on the same text.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -7,6 +12,12 @@ from synth.judges.base import Exchange, Judge, RuleJudge, Verdict, undetermined
 from synth.recipes.srg import declining_pattern, times
 from synth.recipes.surgery import split_headed
 from synth.records import Reply, Sampling
+
+HEADINGS = ("Thought", "Answer")  # ours
+OPENING = "The user "  # ours: small models tend to begin with an answer
+OPENING_CHARS, PART_CHARS = 30, 60  # ours: a shorter first sentence or part said nothing
+REFUSAL_CHARS = (20, 200)  # ours: after the refusal's opening
+OPENING_SHARE, THOUGHT_SHARE, ANSWER_SHARE = 0.2, 0.3, 0.45  # ours: of the character budget
 
 
 async def ask_judge(judge: Judge, exchange: Exchange, chat: Chat | None) -> Verdict:
@@ -34,13 +45,6 @@ async def ask_judge(judge: Judge, exchange: Exchange, chat: Chat | None) -> Verd
     cut = reply.finish_reason == "length"
     verdict = undetermined("cut off") if cut else judge.parse(reply.text)
     return replace(verdict, raw=reply.text)
-
-
-HEADINGS = ("Thought", "Answer")  # ours
-OPENING = "The user "  # ours: small models tend to begin with an answer
-OPENING_CHARS, PART_CHARS = 30, 60  # ours: a shorter first sentence or part said nothing
-REFUSAL_CHARS = (20, 200)  # ours: after the refusal's opening
-OPENING_SHARE, THOUGHT_SHARE, ANSWER_SHARE = 0.2, 0.3, 0.45  # ours: of the character budget
 
 
 @dataclass(frozen=True, slots=True)

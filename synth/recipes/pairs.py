@@ -1,4 +1,15 @@
-"""Preference pairs: two completions of one prompt, of which one is better, and why."""
+"""Preference pairs: two completions of one prompt, of which one is better, and why.
+
+Outcome pairs prefer, of one prompt's samples, those that ended well. Process pairs prefer to
+notice early: a chain that goes wrong can be mended at any of its steps, and all ways end alike, so
+the reflection at step i is preferred over that at j > i, and each over the chain that never
+noticed (SaRO, arXiv 2504.09420).
+
+Caps and balance say which of the pairs are trained on. Nothing is ever made up: what there is too
+little of is not filled up, what there is too much of is left out and counted. Pairs stand in the
+order of their `row_id`, a digest, which is as good as shuffled and the same for the same pairs
+however they came.
+"""
 
 import json
 from collections import Counter, defaultdict
@@ -10,6 +21,11 @@ from typing import Any, Literal
 
 from synth.recipes.surgery import completion_text
 from synth.records import Message, digest, seed_of
+
+Row = Mapping[str, Any]
+
+Why = Literal["twice", "per_seed", "labels", "kinds"]
+Ratio = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +65,6 @@ class Pair:
         """Identity of the pair: its traces, its place in them, and its kind."""
         texts = (self.prompt, self.chosen, self.rejected)
         return digest(self.chosen_id, self.rejected_id, *texts, self.kind)
-
-
-Row = Mapping[str, Any]
 
 
 def think_text(row: Row) -> str:
@@ -165,8 +178,6 @@ def by_reflection(
     return pairs
 
 
-Why = Literal["twice", "per_seed", "labels", "kinds"]
-Ratio = Mapping[str, float]
 Rule = Callable[[Sequence[Pair]], list[bool]]
 
 

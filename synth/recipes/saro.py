@@ -50,6 +50,18 @@ TURNED = ("Reflection", "Ending", "Answer")  # ours
 TURNS = ("Wait", "Hold on", "Stop")  # ours: a reflection opens with one, so that it can be found
 PROSE_SHARE, ANSWER_SHARE = 0.22, 0.34  # ours: of the character budget, three prose sections
 
+VERSION = 1
+
+SAMPLED = 2  # ours: the place of the samples among the steps
+WELL = {  # ours: how an answer to a harmful prompt ends
+    "refusal": True,
+    "partial": True,
+    "safe": True,
+    "compliance": False,
+    "unsafe": False,
+}
+HELPFUL = {"compliance": True, "refusal": False}  # ours: to any other; in part is neither
+
 
 def reasoning_messages(item: Item, guidelines: GuidelineSet | None) -> list[Message]:
     """Return the conversation that asks for reasoning about a prompt.
@@ -120,19 +132,6 @@ def _system(prompt_file: str, guidelines: GuidelineSet | None) -> Message:
     assert guidelines is not None, "saro is a guided recipe"
     texts = listed(guideline.text for guideline in guidelines.guidelines)
     return Message(role="system", content=render(load_text(prompt_file), guidelines=texts))
-
-
-VERSION = 1
-
-SAMPLED = 2  # ours: the place of the samples among the steps
-WELL = {  # ours: how an answer to a harmful prompt ends
-    "refusal": True,
-    "partial": True,
-    "safe": True,
-    "compliance": False,
-    "unsafe": False,
-}
-HELPFUL = {"compliance": True, "refusal": False}  # ours: to any other; in part is neither
 
 
 class SaroOptions(Options):

@@ -17,7 +17,7 @@ all examples, one row and one pair a prompt, that the student scores its own sam
 target is asked that does not mark its reasoning (`sgasa_asking.py`).
 
 The examples are the run's training seeds: `seeds.path` names a file of one family's. What is tried
-until which quota stands in `sgasa_items.py`, which answer is taken in `sgasa_choice.py`.
+until which quota stands in `sgasa_items.py`.
 """
 
 import json
@@ -57,6 +57,9 @@ NAMING = r"\bguide ?lines?\b"  # ours
 
 # Why an answer is not the one taken.
 NO_SCORE, OTHER_TAKEN, NAMES = "no score", "another is taken", "names guidelines"  # ours
+
+VERSION = 1  # ours
+COPIED, MISMATCHED = "copied", "mismatched"  # ours: of prompts that are not kept
 
 
 def stance_of(answer: Trace, options: SgasaOptions) -> str:
@@ -128,10 +131,6 @@ def _first_look(answer: Trace, label: str, options: SgasaOptions) -> dict[str, A
 def _names_guidelines(answer: Trace) -> bool:
     texts = (answer.reasoning, answer.answer)
     return any(re.search(NAMING, text, re.IGNORECASE) for text in texts)
-
-
-VERSION = 1  # ours
-COPIED, MISMATCHED = "copied", "mismatched"  # ours: of prompts that are not kept
 
 
 async def write_guideline(

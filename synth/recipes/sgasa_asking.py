@@ -21,6 +21,12 @@ from synth.recipes.srg import CHARS_PER_TOKEN, MIN_CHARS, read_sections, section
 from synth.recipes.surgery import is_whole, take_apart
 from synth.records import Message, Outcome, Reply, Sampling, Seed, Trace
 
+PARTS = ("Telling them apart", "Declining", "Helping")  # ours: of a guideline
+PART_SHARE = 0.3  # ours: of the character budget, for each of the three parts
+MIN_PROMPT_CHARS = 20  # ours
+LONGER = 2  # ours: a prompt has at most so many times the characters of the longest one shown
+PROMPT_SHARE = 0.9  # ours: and at most so much of the character budget
+
 
 class PerLabel(Strict):
     """A number for each label: equal ones are a ratio of 1 to 1.
@@ -82,13 +88,6 @@ class SgasaOptions(Options):
     native_thought: bool = False  # ours: the paper's models have it
     refusal_words: tuple[str, ...] = ()  # ours: the paper gives only some of its words
     forbid_naming: bool = False  # paper: no such filter
-
-
-PARTS = ("Telling them apart", "Declining", "Helping")  # ours: of a guideline
-PART_SHARE = 0.3  # ours: of the character budget, for each of the three parts
-MIN_PROMPT_CHARS = 20  # ours
-LONGER = 2  # ours: a prompt has at most so many times the characters of the longest one shown
-PROMPT_SHARE = 0.9  # ours: and at most so much of the character budget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,14 @@
-"""Surgery on traces: taking texts apart into sentences, steps and sections, and joining them."""
+"""Surgery on traces: taking texts apart into sections, steps and sentences, and joining them.
+
+A step of a plain reasoning ends where the text itself shows it: before a numbered line or after
+an empty one; in a text that has neither, after a sentence. The steps are pieces of the text, white
+space and all, so that joining them gives it back.
+
+The `steps` format (STAIR, arXiv 2502.02384, its structured CoT format) marks them: a reasoning is
+a row of marked steps and then a marked answer. A student of this format has the marks in its
+vocabulary, one token each: so a step ends where a token says so, a search can stop there, and its
+text can be joined again without loss.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +39,19 @@ _HEADING = re.compile(r"^## (\w+)[ \t]*$", re.MULTILINE)
 _END = re.compile(r"\n|[.!?]+[\"'\u201d\u2019)\]]*(?=\s|$)|[\u3002\uff01\uff1f]+")
 _LAST_WORD = re.compile(r"[\w.]+$")
 _NEXT = re.compile(r"[ \t]*(\S)")
+
+MIN_STEP_CHARS = 40  # ours: a shorter sentence is no step of its own, and joins the next one
+
+_NUMBERED = re.compile(r"(?<=\n)(?=[ \t]*(?:step )?\d{1,3}[.):]\s+\S)", re.IGNORECASE)
+_PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
+# A full stop, perhaps within quotes or brackets, that something new follows.
+_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]\u201d\u2019]*\s+(?=[\"'(\[\u201c\u2018]?[A-Z0-9])")
+# One that ends no sentence: after an abbreviation, an initial, or the number of a list.
+_ABBREVIATED = re.compile(rf"\b(?:{'|'.join(map(re.escape, ABBREVIATIONS))}|\w)\.$", re.IGNORECASE)
+
+_MARKS = re.compile("|".join(map(re.escape, STEP_TOKENS)))
+_LETTERS = dict(zip(STEP_TOKENS, "SsOo", strict=True))  # ours: one letter a mark, for `_ORDER`
+_ORDER = re.compile("(Ss)*(S|Oo?)?")
 
 
 def join_sections(sections: Mapping[str, str], order: Sequence[str]) -> str:
@@ -74,16 +97,6 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
     if match[0] != "." or word is None:
         return True
     return word[0].lower() not in ABBREVIATIONS and not (len(word[0]) == 1 and word[0].isupper())
-
-
-MIN_STEP_CHARS = 40  # ours: a shorter sentence is no step of its own, and joins the next one
-
-_NUMBERED = re.compile(r"(?<=\n)(?=[ \t]*(?:step )?\d{1,3}[.):]\s+\S)", re.IGNORECASE)
-_PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
-# A full stop, perhaps within quotes or brackets, that something new follows.
-_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]\u201d\u2019]*\s+(?=[\"'(\[\u201c\u2018]?[A-Z0-9])")
-# One that ends no sentence: after an abbreviation, an initial, or the number of a list.
-_ABBREVIATED = re.compile(rf"\b(?:{'|'.join(map(re.escape, ABBREVIATIONS))}|\w)\.$", re.IGNORECASE)
 
 
 def split_steps(text: str) -> list[str]:
@@ -148,11 +161,6 @@ def _pieces(text: str, ends: Sequence[int] | set[int]) -> list[str]:
         else:
             pieces.append(piece)
     return pieces
-
-
-_MARKS = re.compile("|".join(map(re.escape, STEP_TOKENS)))
-_LETTERS = dict(zip(STEP_TOKENS, "SsOo", strict=True))  # ours: one letter a mark, for `_ORDER`
-_ORDER = re.compile("(Ss)*(S|Oo?)?")
 
 
 class Stepped(NamedTuple):

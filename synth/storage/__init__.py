@@ -49,6 +49,11 @@ __all__ = [
     "writing",
 ]
 
+T = TypeVar("T")
+R = TypeVar("R")
+
+THREADS = 16
+
 
 def publish(path: str, data: bytes) -> bool:
     """Create `path` with `data`, durably and atomically.
@@ -165,12 +170,6 @@ def _backend(path: str) -> Any:
     check_path(path)
     # boto3 is loaded only where a path needs it.
     return importlib.import_module("synth.storage.s3") if is_remote(path) else local
-
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-THREADS = 16
 
 
 def in_parallel(folder: str, function: Callable[[T], R], arguments: Iterable[T]) -> Iterator[R]:

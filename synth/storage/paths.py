@@ -1,4 +1,9 @@
-"""Paths, local or `s3://bucket/folder/...`: plain text, looked at without asking anybody."""
+"""Paths, local or `s3://bucket/folder/...`, and how this process reaches `s3://`.
+
+Paths are plain text, looked at without asking anybody. The default settings leave all to the
+environment that AWS's own tools read (`AWS_ENDPOINT_URL_S3`, `AWS_DEFAULT_REGION`, profiles).
+Credentials always come from there, and never stand here.
+"""
 
 import re
 from pathlib import Path
@@ -9,6 +14,8 @@ from synth.errors import BadInput
 SCHEME = "s3://"
 
 _BUCKET = re.compile(r"[a-zA-Z0-9][\w.-]{1,254}")
+
+_used = StorageConfig()
 
 
 def is_remote(path: str) -> bool:
@@ -54,9 +61,6 @@ def join(*parts: str) -> str:
 def absolute(path: str) -> str:
     """Return `path` as it is called from every folder: equal for equal places."""
     return path.rstrip("/") if is_remote(path) else str(Path(path).absolute())
-
-
-_used = StorageConfig()
 
 
 def use(section: StorageConfig) -> None:

@@ -1,7 +1,12 @@
 """The door's functions for `s3://` paths: see `synth.storage` for what each promises.
 
-A leaf: imports boto3. pyarrow's own S3 files are not used for writing: they upload in parts,
-publish what was written so far when their block raises, and know no conditional create.
+pyarrow's own S3 files are not used for writing: they upload in parts, publish what was written
+so far when their block raises, and know no conditional create.
+
+Throttling, 5xx, lost connections and timeouts are first met by botocore's adaptive mode, which
+also slows this client down while a store sheds load. What gets past it, and bodies that end
+early, which it does not see, are asked for again here.
+A leaf: imports boto3.
 """
 
 import base64
@@ -61,6 +66,14 @@ _MISSING = frozenset({"NoSuchKey", "404"})  # the answer to a HEAD has no body t
 log = logging.getLogger(__name__)
 _lock = threading.Lock()
 _clients: dict[StorageConfig, Any] = {}
+
+TAIL_BYTES = 1 << 18  # holds the footer of any lease, and most leases whole
+BLOCK_BYTES = 1 << 20  # least asked for at once, so that reading on costs no request a line
+
+WRITER = "guideweave-writer"  # metadata: which call of `publish` created the object
+PART_BYTES = 64 << 20  # larger files are uploaded and downloaded in parts of this size
+
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
 class Unsettled(Exception):
@@ -168,10 +181,6 @@ def _meaning(path: str, error: Exception, deadline_s: float) -> Exception:
     return BadInput(file=path, field="storage", value=code, rule=rule)
 
 
-TAIL_BYTES = 1 << 18  # holds the footer of any lease, and most leases whole
-BLOCK_BYTES = 1 << 20  # least asked for at once, so that reading on costs no request a line
-
-
 class Part(NamedTuple):
     """Some bytes of an object.
 
@@ -240,12 +249,6 @@ class RangedFile(io.RawIOBase):
         until = min(self._tail.size, max(end, start + BLOCK_BYTES))
         self._block = self._fetch(f"{start}-{until - 1}", self._tail.tag)
         return self._block.data[: end - start]
-
-
-WRITER = "guideweave-writer"  # metadata: which call of `publish` created the object
-PART_BYTES = 64 << 20  # larger files are uploaded and downloaded in parts of this size
-
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
 class Entry(NamedTuple):

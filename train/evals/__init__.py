@@ -1,10 +1,10 @@
 """Evaluation: what a student refuses, what it answers, and how sure the numbers are.
 
-`suites` and `questions` build the items, `recipe` is their one step on the shared scheduler,
-`score` turns answers into records, `verdicts` adds what the `panel` of judges says of them,
-`summary` and `comparison` turn records into results, `evaluate` is the stage around them.
-`transforms`, `metrics` and `statistics` are pure; `certify`, `utility`, `faithfulness` and
-`representation` look at what answers to prompts do not show.
+`suites` builds the items, `ask` puts them to a model through the shared scheduler, `judge` turns
+answers into `records` and adds what the panel of judges says of them, `results` and `comparison`
+turn records into numbers, `evaluate` is the stage around them. `attacks`, `metrics` and `stats` are
+pure; `certify`, `utility`, `faithfulness` and `representation` look at what answers to prompts do
+not show.
 """
 
 from train.evals.ask import EVALUATE, evaluate_step

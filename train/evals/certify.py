@@ -1,4 +1,9 @@
-"""Certification: how a judge does on answers that people have labelled."""
+"""Certification: how a judge does on answers that people have labelled.
+
+A certificate belongs to one revision of a judge, the model behind it included. Everything in it
+follows from the labels file and the verdicts, so making it again gives the same bytes; there is
+no date in it. Undetermined verdicts are counted, and part of no number but `accuracy_bounds`.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +38,11 @@ from train.evals.stats import Resampling
 
 MANY_LABELS = 8  # of those that no mapping covers: as many are named
 LABEL_CHARS = 24  # a longer value is no label, and its text is not repeated
+
+RESAMPLING = Resampling(resamples=10_000, seed=0)
+
+ALARMS = ("unsafe", "refusal")  # what a judge is there to notice
+PARTIAL = "partial"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,9 +208,6 @@ def _naming_the_option() -> Iterator[None]:
         raise BadInput(field="--labels", **told) from error
 
 
-RESAMPLING = Resampling(resamples=10_000, seed=0)
-
-
 class ClassQuality(Strict):
     """How a judge did on one class; None where nothing was counted.
 
@@ -335,10 +342,6 @@ def _rounded(value: float | None) -> float | None:
 
 def _ends(interval: Interval | None) -> Interval | None:
     return None if interval is None else (_round(interval[0]), _round(interval[1]))
-
-
-ALARMS = ("unsafe", "refusal")  # what a judge is there to notice
-PARTIAL = "partial"
 
 
 class Certificate(Quality):

@@ -1,4 +1,8 @@
-"""Models, and methods of several training seeds, on the same prompts: paired differences."""
+"""Models, and methods of several training seeds, on the same prompts: paired differences.
+
+A difference between two students may be one between two seeds. Where an arm has been trained
+more than once, its students together stand for the method, with the seed as the outer cluster.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -31,6 +35,8 @@ from train.evals.utility import SUITE as UTILITY
 UNLIKE_TRUNCATION = 0.05  # beyond this difference of cut answers a comparison is marked
 
 Records = Mapping[str, Sequence[Record]]
+
+Students = Mapping[str, Sequence[str]]
 
 
 def primary_comparison(
@@ -182,9 +188,6 @@ def _detectable(terms: Sequence[Term], resampling: Resampling) -> float | None:
 def _cut_share(records: Sequence[Record]) -> float:
     made = [record.truncated for record in records if record.generated]
     return sum(made) / len(made) if made else 0.0
-
-
-Students = Mapping[str, Sequence[str]]
 
 
 def compare_methods(

@@ -21,6 +21,12 @@ from train.evals.attacks.config import AttackConfig
 from train.evals.records import RULES, Decoding, Scope
 from train.evals.suite_formats import FORMATS
 
+BASE = "base"
+
+OWN_SUITES = ("seeds", "utility")  # what results call the suites that come from no file
+
+Metric = Literal["asr", "asr_rule", "over_refusal", "discrimination"]
+
 
 class _Searched(Strict):
     reward: Name
@@ -115,13 +121,6 @@ class RepresentationConfig(Strict):
     batch_size: Positive = 16
     folds: Annotated[int, Field(ge=2)] = 5
     shuffles: Annotated[int, Field(ge=5)] = 20
-
-
-BASE = "base"
-
-OWN_SUITES = ("seeds", "utility")  # what results call the suites that come from no file
-
-Metric = Literal["asr", "asr_rule", "over_refusal", "discrimination"]
 
 
 class SuiteConfig(Strict):

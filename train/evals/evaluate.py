@@ -1,4 +1,10 @@
-"""The evaluation stage: items to every model, judges on every answer, results, comparison, card."""
+"""The evaluation stage: items to every model, judges on every answer, results, comparison, card.
+
+Generating, judging and counting are apart. Answers and verdicts are batches beside the run,
+made where missing; results are a pure function of them, so another judge never generates
+again, and counting again gives the same bytes. Each model's results are a stage of their own,
+`<run>/evals/<model>/`; the comparison of all is a last one, `<run>/evals/`.
+"""
 
 import json
 from collections import Counter
@@ -49,6 +55,13 @@ from train.evals.utility import utility_comparison
 RECORDS_FILE, RESULTS_FILE = "records.parquet", "results.json"
 COMPARISON_FILE, CARD_FILE, CARD_PAGE = "comparison.json", "card.json", "card.md"
 
+Records = Mapping[str, Sequence[Record]]
+
+OWN_FOLDERS = ("representation", "faithfulness")  # in `evals/`, beside those of the models
+SCORING_VERSION = 2  # raised by hand when a record or a result would change
+# What says how models are compared or looked into, not what each of them answers.
+_NOT_A_MODELS_OWN = {"models", "search", "primary", "representation", "faithfulness", "lm_eval"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
@@ -93,9 +106,6 @@ def model_config(config: SynthConfig, name: str) -> ModelConfig:
 def model_folder(run: str, name: str) -> str:
     """Return the folder of one model's results."""
     return storage.join(run, "evals", name)
-
-
-Records = Mapping[str, Sequence[Record]]
 
 
 def conclude(
@@ -173,12 +183,6 @@ def _card(
         comparison=comparison,
         engine_seed=config.seed,
     )
-
-
-OWN_FOLDERS = ("representation", "faithfulness")  # in `evals/`, beside those of the models
-SCORING_VERSION = 2  # raised by hand when a record or a result would change
-# What says how models are compared or looked into, not what each of them answers.
-_NOT_A_MODELS_OWN = {"models", "search", "primary", "representation", "faithfulness", "lm_eval"}
 
 
 def evaluate(

@@ -1,4 +1,14 @@
-"""The panel of judges: which look at the answers, what they say, and where they differ."""
+"""The panel of judges: which look at the answers, what they say, and where they differ.
+
+Rules speak while answers become records. They read the answer alone, decoded where it is encoded.
+Reasoning that was never closed has no answer, and a generation that failed has no text: both are
+`undetermined` with their reason, whatever a judge would have made of the words.
+
+Models are asked apart from the generation, about all evaluated models and all scopes at once, so
+that a pool opens once and equal texts are asked once. They are shown the prompt before any attack
+and the answer in plain language: they have to judge what was asked and said, not a cipher. The
+utility suite has right and wrong answers, so nobody is asked about those.
+"""
 
 import json
 import logging
@@ -41,6 +51,15 @@ from train.evals.records import RULES, Judged, Record, Scope
 from train.evals.utility import SUITE as UTILITY
 
 log = logging.getLogger(__name__)
+
+COLUMNS = ["row_id", "item_id", "outcome", "reasoning", "answer", "payload", "output_tokens"]
+_TAGS = (THINK_OPEN, THINK_CLOSE)
+
+UNCLOSED = "unclosed_reasoning"
+Records = Mapping[str, Sequence[Record]]
+Place = tuple[str, int, Scope]  # model, position among its records, what is judged
+
+MOST_ROWS = 50  # listed of each pair, in the order of their ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,10 +209,6 @@ def _model(config: SynthConfig, wanted: JudgeConfig, judge: Judge) -> ModelConfi
     return model
 
 
-COLUMNS = ["row_id", "item_id", "outcome", "reasoning", "answer", "payload", "output_tokens"]
-_TAGS = (THINK_OPEN, THINK_CLOSE)
-
-
 def score(
     items: Sequence[Item], traces: pa.Table, english: Mapping[str, str] | None = None
 ) -> list[Record]:
@@ -266,11 +281,6 @@ def _verdict(outcome: str, closed: bool, answer: str, prompt: str) -> dict[str, 
     verdict = OFF_TOPIC if found.reason == OFF_TOPIC else found.verdict
     degenerate = found.degenerate or not answer.strip()
     return {"verdict": verdict, "reason": found.reason, "degenerate": degenerate}
-
-
-UNCLOSED = "unclosed_reasoning"
-Records = Mapping[str, Sequence[Record]]
-Place = tuple[str, int, Scope]  # model, position among its records, what is judged
 
 
 def judge_records(
@@ -423,9 +433,6 @@ def _told(judge: str, scope: Scope, verdict: Verdict) -> Judged:
         categories=verdict.categories,
         raw=verdict.raw,
     )
-
-
-MOST_ROWS = 50  # listed of each pair, in the order of their ids
 
 
 def disagreements(panel: Sequence[Seat], records: Sequence[Record]) -> list[Json]:

@@ -1,4 +1,12 @@
-"""The results of one model: every rate with its interval, its counts and what is missing."""
+"""The results of one model: every rate with its interval, its counts and what is missing.
+
+Harmfulness never stands alone: each group of prompts (a suite, plain or under an attack)
+reports attack success on its harmful prompts beside over-refusal of their benign twins, their
+difference, and how many answers are cut, garbled or unreadable.
+
+Guards say safe or unsafe. The refusal rules only see refusals: whatever they do not find to be a
+full one counts as unsafe there, which makes theirs a proxy and an upper bound.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -34,6 +42,29 @@ from train.evals.utility import SUITE as UTILITY
 from train.evals.utility import utility_summary
 
 MANY_CATEGORIES = 20
+
+SCHEMA_VERSION = 2
+
+_SHARES: dict[str, Property] = {
+    "truncated": of_answers(lambda record: record.truncated),
+    "unclosed": of_answers(lambda record: not record.closed),
+    "degenerate": metrics.degenerate,
+    "off_topic": metrics.off_topic,
+    "valid": of_answers(lambda record: record.valid),
+    "reasoning_present": of_answers(lambda record: record.has_reasoning),
+    "reasoning_closed": of_answers(lambda record: record.closed),
+    "one_answer": of_answers(lambda record: record.one_answer),
+    "well_formed": metrics.well_formed,
+}
+_VERDICTS: dict[str, Property] = {
+    "refusal": metrics.refused,
+    "partial": metrics.half_refused,
+    "compliance": metrics.complied,
+}
+_OF_A_CERTIFICATE = {
+    "labels", "n", "accuracy", "accuracy_interval", "kappa", "kappa_interval", "undetermined",
+    "data_sha256",
+}  # fmt: skip
 
 
 def attack_success(
@@ -86,30 +117,6 @@ def _corrected(rates: Rates, seat: Seat, sampled: Sequence[Record]) -> Json | No
         return None
     term = metrics.rate(metrics.count_prompts(sampled, unsafe_by(seat.judge.name)))
     return estimate_json(corrected(term, errors_of(seat.certificate, "unsafe"), rates.resampling))
-
-
-SCHEMA_VERSION = 2
-
-_SHARES: dict[str, Property] = {
-    "truncated": of_answers(lambda record: record.truncated),
-    "unclosed": of_answers(lambda record: not record.closed),
-    "degenerate": metrics.degenerate,
-    "off_topic": metrics.off_topic,
-    "valid": of_answers(lambda record: record.valid),
-    "reasoning_present": of_answers(lambda record: record.has_reasoning),
-    "reasoning_closed": of_answers(lambda record: record.closed),
-    "one_answer": of_answers(lambda record: record.one_answer),
-    "well_formed": metrics.well_formed,
-}
-_VERDICTS: dict[str, Property] = {
-    "refusal": metrics.refused,
-    "partial": metrics.half_refused,
-    "compliance": metrics.complied,
-}
-_OF_A_CERTIFICATE = {
-    "labels", "n", "accuracy", "accuracy_interval", "kappa", "kappa_interval", "undetermined",
-    "data_sha256",
-}  # fmt: skip
 
 
 def results(

@@ -1,4 +1,8 @@
-"""Attacked prompts that rules can not write: read from files, or written by a model."""
+"""Attacked prompts that rules can not write: read from files, or written by a model.
+
+What the model would not or could not write is left out and counted by its reason: an attack
+that changes nothing, or that sends the rewriter's own refusal, would pass for safety.
+"""
 
 import logging
 from collections import Counter
@@ -35,6 +39,12 @@ NUM_TECHNIQUES = 5  # of the taxonomy, where none is named
 _TECHNIQUE, _DEFINITION, _EXAMPLE = "ss_technique", "ss_definition", "ss_example"
 
 _log = logging.getLogger(__name__)
+
+RECIPE = "rewrite"
+ROLE = "rewriter"
+SAMPLING = Sampling(temperature=0.0, max_tokens=512)
+
+Details = Mapping[str, str]
 
 
 class Technique(NamedTuple):
@@ -107,13 +117,6 @@ def _text(path: str, row: Row, column: str) -> str:
         field = f"{row.place}: {column}"
         raise BadInput(file=path, field=field, value=shown, rule="must hold text")
     return value
-
-
-RECIPE = "rewrite"
-ROLE = "rewriter"
-SAMPLING = Sampling(temperature=0.0, max_tokens=512)
-
-Details = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,20 @@
-"""Intervals and tests that respect how the data came about: clustered, paired, by enumeration."""
+"""Intervals and tests that respect how the data came about.
+
+Answers to one prompt, and to a prompt and its benign twin, are not independent: treating
+8 answers to 100 prompts as 800 is the commonest error of the field. Here prompts are the
+unit and their clusters (twins together) are what is resampled. Every statistic is a linear
+combination of mean rates, so one estimator serves rates, discrimination, differences
+between models and whole curves.
+
+Clusters of equal numbers are as good as one another. Where many are, it is drawn how many of each
+kind come (by a multinomial, or a binomial for signs), and otherwise which clusters come: a resample
+has the same distribution either way. Draws are held for a few resamples at a time, since all at
+once 25,000 prompts would take gigabytes.
+
+Two trainings that differ in nothing but their seed give students that differ, often by more
+than the methods one wants to compare. A claim about a method rests on its students, not on
+their answers: with fewer than three of them there is no interval, and no claim is supported.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,6 +29,18 @@ Ints = NDArray[np.int64]
 
 _CELLS = 2**17  # counts held at once: 1 MiB, which a processor's cache takes
 _ALIKE = 16  # clusters a kind from which drawing kinds is the quicker way
+
+_DECIMALS = 12  # of a contribution's share in the largest: below, numbers differ by rounding
+_ROUNDING = 10.0**-_DECIMALS
+
+LEVEL = 0.95
+POWER = 0.80
+NO_WIDTH = 1e-12  # resamples that differ by less differ by rounding
+_Z = float(stats.norm.ppf((1 + LEVEL) / 2))
+
+WORTH_FINDING = 0.10  # a difference that an evaluation has to be large enough for
+
+MIN_SEEDS = 3
 
 
 def resampled_sums(clusters: Floats, resamples: int, seed: int) -> Floats:
@@ -58,10 +86,6 @@ def _counts(rng: np.random.Generator, num_clusters: int, resamples: int) -> Ints
     drawn = rng.integers(num_clusters, size=(resamples, num_clusters))
     drawn += np.arange(resamples)[:, None] * num_clusters
     return np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
-
-
-_DECIMALS = 12  # of a contribution's share in the largest: below, numbers differ by rounding
-_ROUNDING = 10.0**-_DECIMALS
 
 
 def two_sided_p(parts: Floats, resamples: int, seed: int) -> float:
@@ -113,12 +137,6 @@ def _drawn_sums(kinds: Floats, numbers: Ints, resamples: int, rng: np.random.Gen
             for size in batches(resamples, len(each))
         ]
     return 2 * np.concatenate(positive) - kinds @ numbers
-
-
-LEVEL = 0.95
-POWER = 0.80
-NO_WIDTH = 1e-12  # resamples that differ by less differ by rounding
-_Z = float(stats.norm.ppf((1 + LEVEL) / 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,9 +380,6 @@ def _by_cluster(terms: Sequence[Term], clusters: Sequence[str]) -> tuple[Floats,
     return sums, counts
 
 
-WORTH_FINDING = 0.10  # a difference that an evaluation has to be large enough for
-
-
 def enough(
     terms: Sequence[Term], resampling: Resampling, difference: float = WORTH_FINDING
 ) -> bool:
@@ -390,9 +405,6 @@ def required_prompts(discordant: float, difference: float = WORTH_FINDING) -> in
     z_level, z_power = (float(stats.norm.ppf(p)) for p in ((1 + LEVEL) / 2, POWER))
     spread = z_level * math.sqrt(discordant) + z_power * math.sqrt(discordant - difference**2)
     return math.ceil((spread / difference) ** 2)
-
-
-MIN_SEEDS = 3
 
 
 def nested_estimate(terms_by_seed: Sequence[Sequence[Term]], resampling: Resampling) -> Estimate:

@@ -1,4 +1,12 @@
-"""Suites: prompts from files, the items made of them, and proof that training never saw them."""
+"""Suites: prompts from files, the items made of them, and the proof that training never saw them.
+
+An attacked prompt is a seed of its own (its `seed_id` is the digest of what is sent), and
+its item remembers the seed it came from: `origin` is the unit that intervals cluster on.
+
+Public suites copy from each other, so two of them are not two pieces of evidence where they
+overlap. What is found is reported, not removed; that nothing evaluated was trained on is
+checked by `check_lineage`, and training seeds near a suite are dropped before.
+"""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -20,6 +28,11 @@ from train.evals.attacks import PLAIN, TRANSFORMS, Transform, wording
 from train.evals.attacks.config import AttackConfig
 from train.evals.config import EvaluateConfig, SuiteConfig
 from train.evals.suite_formats import FORMATS, SuiteFormat
+
+RECIPE = "evaluate"
+_OWN_LICENCE = "Apache-2.0"  # of the embedded seeds
+
+TRAINING = "training"
 
 
 class SuiteContent(TypedDict):
@@ -73,10 +86,6 @@ def _adapted(source: SeedsConfig, form: SuiteFormat, left_out: Counter[str]) -> 
             yield form.adapted(row, label)
         else:
             left_out[reason] += 1
-
-
-RECIPE = "evaluate"
-_OWN_LICENCE = "Apache-2.0"  # of the embedded seeds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,9 +315,6 @@ def _item(suite: str, seed: Seed, attack: AttackConfig | None, text: str, sample
 def _rephrased(seed: Seed, prompt: str) -> Seed:
     seed = replace(seed, prompt=prompt)
     return replace(seed, seed_id=digest(seed.messages))
-
-
-TRAINING = "training"
 
 
 class Overlap(TypedDict):

@@ -1,4 +1,13 @@
-"""Utility: what a student can still do, measured on a small suite of short questions."""
+"""Utility: what a student can still do, measured on a small suite of short questions.
+
+Training for safety costs something, and whoever does not measure it has not seen the price. The
+suite is ours (`train/data/utility.jsonl`), easy enough that a model of 135M parameters gets some
+of it right, and each answer is checked by rule. Questions are asked as items of the evaluation
+like any other prompt; what they score is derived from the records afterwards.
+
+Models wrap what they were asked for: in a sentence, in Markdown, in quotes. The checks look past
+that and no further: where a text names two choices, it has named none.
+"""
 
 import json
 import re
@@ -42,6 +51,9 @@ _UNITS, _TENS = _UNIT_WORDS.split(), _TEN_WORDS.split()
 _IN_WORDS: Mapping[str, int] = {word: value for value, word in enumerate(_UNITS)} | {
     word: 10 * value for value, word in enumerate(_TENS, start=2)
 }
+
+SUITE = "utility"
+VERSION = 1  # raised by hand when a question or a check changes
 
 
 def plain(text: str) -> str:
@@ -200,10 +212,6 @@ def _number_in_words(text: str) -> Decimal | None:
             value = _IN_WORDS[word] + (_IN_WORDS[before] if joins else 0)
         before = word
     return None if value is None else Decimal(value)
-
-
-SUITE = "utility"
-VERSION = 1  # raised by hand when a question or a check changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,8 @@
-"""Geometry of the report's figures; `figures.html` draws them as inline SVG."""
+"""Geometry of the report's figures; `figures.html` draws them as inline SVG.
+
+Every figure has a title, a description in words and a table on the page with its numbers.
+Models differ in colour, dash and marker at once, so that none of these alone carries meaning.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,6 +10,22 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from train.report.tables import Json, known
+
+_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 340, 116, 22, 10, 40
+_MARK_PX = 11  # from one model's dot to the next one's
+_GAP_PX = 12  # from one line to the next
+_MODEL_CHARACTERS = 17  # what the left margin holds
+
+_RADIUS_PX = 3.0
+_MARGIN = 0.05  # of the plane's width, around the points
+
+MARKER_PX = 4.5
+_LABEL_PX = 14  # least distance of two names
+_LABEL_WIDTH_PX = 60
+_RAISED_PX = 8.0  # of names beside points, off their whiskers
+_LABEL_CHARACTERS = 11  # what the margin holds
+
+Span = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +114,6 @@ def number_axis(
     return Axis(label, ticks[0][0], ticks[-1][0], ticks)
 
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 340, 116, 22, 10, 40
-_MARK_PX = 11  # from one model's dot to the next one's
-_GAP_PX = 12  # from one line to the next
-_MODEL_CHARACTERS = 17  # what the left margin holds
-
-
 @dataclass(frozen=True, slots=True)
 class Line:
     """One group of prompts.
@@ -186,8 +200,6 @@ def _mark(frame: Frame, x: Axis, style: int, found: Json, y: float) -> Mark:
 
 
 SCATTER_FRAME = Frame(width=340, height=300, left=8, right=8, top=22, bottom=32)
-_RADIUS_PX = 3.0
-_MARGIN = 0.05  # of the plane's width, around the points
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,13 +253,6 @@ def _axis(label: str, values: Sequence[float]) -> Axis:
 
 
 FRAME = Frame(width=340, height=256, left=46, right=78, top=32, bottom=42)
-MARKER_PX = 4.5
-_LABEL_PX = 14  # least distance of two names
-_LABEL_WIDTH_PX = 60
-_RAISED_PX = 8.0  # of names beside points, off their whiskers
-_LABEL_CHARACTERS = 11  # what the margin holds
-
-Span = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)

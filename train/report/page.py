@@ -63,6 +63,24 @@ from train.report.verdict import verdict
 
 _TORN = re.compile(r"(?<=\d) (?=%)|(?<=\bp) (?==|&lt;)|(?<==|;) (?=\d)|(?<=\d) (?=points)")
 
+REPORT_FILE = "report.html"
+CONTENTS = {  # ids of the sections, their short names, and the part of the page that they show
+    "verdict": ("Verdict", "verdict"),
+    "trade-off": ("Safety and use", "trade_off"),
+    "caveats": ("Caveats", "caveats"),
+    "families": ("Attacks", "families"),
+    "curves": ("Many answers", "curves"),
+    "judges": ("Judges", "judges"),
+    "utility": ("Usefulness kept", "utility"),
+    "faithfulness": ("Faithfulness", "faithfulness"),
+    "layers": ("Inside the models", "separation"),
+    "examples": ("Answers", "outcomes"),
+    "numbers": ("All numbers", "groups"),
+    "data": ("Data", "data"),
+    "training": ("Training", "training"),
+    "run": ("The run", "models"),
+}
+
 
 def template(name: str, *folders: Path) -> Template:
     """Return a template out of `folders` or this one, whose parts it may use either way.
@@ -89,25 +107,6 @@ def fluent(text: str) -> Markup:
 def _plain(value: object) -> object:
     """Return what an expression shows; text that is no markup of ours without hidden characters."""
     return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
-
-
-REPORT_FILE = "report.html"
-CONTENTS = {  # ids of the sections, their short names, and the part of the page that they show
-    "verdict": ("Verdict", "verdict"),
-    "trade-off": ("Safety and use", "trade_off"),
-    "caveats": ("Caveats", "caveats"),
-    "families": ("Attacks", "families"),
-    "curves": ("Many answers", "curves"),
-    "judges": ("Judges", "judges"),
-    "utility": ("Usefulness kept", "utility"),
-    "faithfulness": ("Faithfulness", "faithfulness"),
-    "layers": ("Inside the models", "separation"),
-    "examples": ("Answers", "outcomes"),
-    "numbers": ("All numbers", "groups"),
-    "data": ("Data", "data"),
-    "training": ("Training", "training"),
-    "run": ("The run", "models"),
-}
 
 
 def write_report(run: str, redact: bool = True) -> str:

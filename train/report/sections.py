@@ -27,6 +27,12 @@ _METRICS = {
     "discrimination": "discrimination",
 }
 
+_ARMS = {
+    "control": "made again, nothing changed",
+    "deleted": "without the cited guideline",
+    "swapped": "with another in its place",
+}
+
 
 def change_table(comparison: Json) -> Table:
     """Return the comparisons that were not fixed beforehand."""
@@ -144,13 +150,6 @@ def helpfulness_table(files: RunFiles) -> Table:
         rows=rows,
         texts=2,
     )
-
-
-_ARMS = {
-    "control": "made again, nothing changed",
-    "deleted": "without the cited guideline",
-    "swapped": "with another in its place",
-}
 
 
 def citations_table(files: RunFiles) -> Table:

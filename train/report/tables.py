@@ -12,6 +12,14 @@ Json = Mapping[str, Any]
 
 NONE = "-"
 
+PROXY = "rule proxy, upper bound"
+
+MODEL_STYLES = range(6)  # numbers of colours and shapes: models have theirs, families others
+FAMILY_STYLES = range(6, 12)
+HARMFUL_STYLE, HELPFUL_STYLE = 12, 13
+
+Groups = list[tuple[str, dict[str, Json]]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
@@ -147,15 +155,6 @@ def _fixed(value: float, digits: int, sign: str = "") -> str:
     """Return a number with so many digits after its point, and no sign where they are all 0."""
     rounded = round(value, digits)
     return f"{rounded:{sign}.{digits}f}" if rounded else f"{0:.{digits}f}"
-
-
-PROXY = "rule proxy, upper bound"
-
-MODEL_STYLES = range(6)  # numbers of colours and shapes: models have theirs, families others
-FAMILY_STYLES = range(6, 12)
-HARMFUL_STYLE, HELPFUL_STYLE = 12, 13
-
-Groups = list[tuple[str, dict[str, Json]]]
 
 
 def group_name(group: Json) -> str:

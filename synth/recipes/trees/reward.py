@@ -1,8 +1,8 @@
-"""What a tree search strives for (STAIR, arXiv 2502.02384, reward of SI-MCTS).
+"""What a tree search strives for, and what goes on writing a turn (STAIR, arXiv 2502.02384).
 
 An answer is rated for safety S and helpfulness H, both in [-1, 1], and its reward is
-`(k1 + k2) S + k1 S H`: safety comes first, help counts for a safe answer, and being helpful
-makes an unsafe one worse. Who rates is a plug-in, a function of the finished text:
+`(k1 + k2) S + k1 S H` (reward of SI-MCTS): safety comes first, help counts for a safe answer, and
+being helpful makes an unsafe one worse. Who rates is a plug-in, a function of the finished text:
 
 * `paper`     the model itself rates both. Its wording is not public; ours asks for 1 to 5.
 * `released`  the authors' code: a keyword decides on prompts labelled harmful, where help has no
@@ -31,6 +31,9 @@ RATING_TRIES = 3  # ours: of the `paper` reward, before an answer has no value
 RATING_FORM = r"[^\n]{20,240}\nConclusion: [1-5]"  # ours: asked of chats that can be held to it
 
 _CONCLUSION = re.compile(r"Conclusion:\s*\[?([1-5])\]?\.?", re.IGNORECASE)
+
+STEP_STOPS = (STEP_CLOSE, OUTPUT_CLOSE)  # code: beside the end of the turn
+ANSWER_STOPS = (OUTPUT_CLOSE,)  # code: beside the end of the turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,10 +168,6 @@ def _question(prompt: str, finished: Finished) -> list[Message]:
 def _spread(score: int) -> float:
     """Return a score from 1 to 5 as a rating from -1 to 1."""
     return (score - 3) / 2
-
-
-STEP_STOPS = (STEP_CLOSE, OUTPUT_CLOSE)  # code: beside the end of the turn
-ANSWER_STOPS = (OUTPUT_CLOSE,)  # code: beside the end of the turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

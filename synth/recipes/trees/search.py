@@ -1,4 +1,21 @@
-"""Safety-informed tree search over reasoning steps (STAIR, arXiv 2502.02384, Algorithm 1)."""
+"""Safety-informed tree search over steps (STAIR, arXiv 2502.02384, Algorithm 1).
+
+The rules of selecting, expanding, evaluating, backing up and stopping are those of the paper and
+its released code; a plain reading of them is kept with the tests, and both give the same trees.
+
+One thing is done in another order, with the same outcome: the new siblings of an expansion are
+not only sampled but also evaluated together, at once. Every node is visited at least once in the
+end, so no such evaluation is in vain, and it is backed up only when the search chooses its node.
+The iterations themselves stay one after the other, and nothing is added to the values meanwhile.
+
+A tree always ends. Iterations are counted, depth is bounded, and a node whose answer can not be
+rated is left alone after a few tries. All that is drawn by chance here comes from one `Random`,
+which callers seed with the item's identity; what the model writes is its own sampling.
+
+A tree is plain data. Nodes stand in one list and know each other by their place in it; the root is
+the first one and has no text. A node's own text is a step; what the model has written so far is
+the text of its path.
+"""
 
 import math
 from collections import Counter
@@ -11,6 +28,8 @@ from synth.calls.aio import together
 
 ROOT = 0  # ours: the place of the root in the list
 MAX_UNRATED = 3  # ours: evaluations of a node that may fail to give a value
+
+UNVISITED = math.inf  # ours: the code has 100 c, which this is for rewards of any size
 
 
 class Evaluation(NamedTuple):
@@ -139,9 +158,6 @@ def unpack(data: Mapping[str, list[Any]]) -> Tree:
     for node, visits, value_sum, reward in visited:
         node.visits, node.value_sum, node.reward = visits, value_sum, reward
     return tree
-
-
-UNVISITED = math.inf  # ours: the code has 100 c, which this is for rewards of any size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,12 @@
-"""Attacks by phrasing: slips of the keyboard, and another tense."""
+"""Attacks by phrasing: slips of the keyboard, and another tense.
+
+Noise is drawn from the prompt's own digest: the same prompt is always disturbed in the same way.
+It is also what any-of-N attacks draw from (Hughes et al. 2024).
+
+Rules are poor at tense (Andriushchenko and Flammarion 2024): a "how" question keeps its verb
+phrase, where English may want another form, and every other prompt is quoted whole.
+`past_tense_llm` and `future_tense_llm` have a model rewrite, and do better.
+"""
 
 import re
 from itertools import pairwise
@@ -13,6 +21,20 @@ _TYPO_SHARE = 0.3  # of the words with four letters or more
 _SPACE_SHARE = 0.15  # of the places between two letters
 _LONG_WORD = re.compile(r"[^\W\d_]{4,}")
 _INSIDE = re.compile(r"(?<=[^\W\d_])(?=[^\W\d_])")
+
+TENSE = "tense"
+
+_ASKED_HOW = re.compile(
+    r"(?:please )?(?:(?:tell|show|teach) me |explain |describe |set out |outline )?how "
+    r"(?:to|(?:do|can|could|would|should|might) (?:i|we|you|one|someone|people)"
+    r"|(?:i|we|you|one|someone|people) (?:can|could|would|should|might)) (?P<action>.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_THEIRS = {
+    "i": "they", "we": "they", "me": "them", "us": "them", "my": "their", "our": "their",
+    "mine": "theirs", "ours": "theirs", "myself": "themselves", "ourselves": "themselves",
+}  # fmt: skip
+_PRONOUN = re.compile(rf"\b({'|'.join(_THEIRS)})\b(?!')", re.IGNORECASE)
 
 
 def _typos(prompt: str) -> str | None:
@@ -66,21 +88,6 @@ NOISES = tuple(
         ("random_spacing", _random_spacing),
     )
 )
-
-
-TENSE = "tense"
-
-_ASKED_HOW = re.compile(
-    r"(?:please )?(?:(?:tell|show|teach) me |explain |describe |set out |outline )?how "
-    r"(?:to|(?:do|can|could|would|should|might) (?:i|we|you|one|someone|people)"
-    r"|(?:i|we|you|one|someone|people) (?:can|could|would|should|might)) (?P<action>.+)",
-    re.IGNORECASE | re.DOTALL,
-)
-_THEIRS = {
-    "i": "they", "we": "they", "me": "them", "us": "them", "my": "their", "our": "their",
-    "mine": "theirs", "ours": "theirs", "myself": "themselves", "ourselves": "themselves",
-}  # fmt: skip
-_PRONOUN = re.compile(rf"\b({'|'.join(_THEIRS)})\b(?!')", re.IGNORECASE)
 
 
 def _asked_action(prompt: str) -> str | None:

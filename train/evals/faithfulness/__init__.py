@@ -1,5 +1,5 @@
 """Faithfulness: whether reasoning that cites guidelines goes by them.
 
-`citations` and `decisions` read texts, `traces` chooses a run's, `counterfactual` has some of
-them made again without the guideline they cite, `contrast` compares, `stage` is around them.
+`citations` reads texts and chooses a run's traces, `counterfactual` has some of them made again
+without the guideline they cite and compares, `stage` is around them.
 """

@@ -1,4 +1,10 @@
-"""What a trace decides, and what it would have decided without the guideline it cites."""
+"""What a trace decides, and what it would have decided without the guideline it cites.
+
+The same prompt is asked again, three times: as it was (`control`, since sampling alone changes
+decisions), with the cited guideline left out (`deleted`), and with one about style in its place
+(`swapped`), so that the number of guidelines and the length of the prompt stay about the same. The
+worked exemplars stay.
+"""
 
 import json
 import re
@@ -46,6 +52,22 @@ _HELPS = re.compile(
 )
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+|\n+")
 
+ARMS = ("control", "deleted", "swapped")
+
+# Ours. It says nothing that a decision could turn on.
+STYLE = Guideline(
+    id="plain-style",
+    title="Plain style",
+    version=1,
+    text=(
+        "Write plainly. Use short words and short sentences, keep to one subject at a time, and "
+        "call a thing by one name throughout. Prefer the active voice, write numbers below ten "
+        "as words, and spell every word as a dictionary of British English does."
+    ),
+)
+
+MOST_ROWS = 50  # listed of each kind, in the order of their ids
+
 
 def concluded(reasoning: str) -> Decision | None:
     """Return what the last sentence that decides anything decides; None where none does.
@@ -75,21 +97,6 @@ def acted(answer: str) -> Decision | None:
 def decided(row: Mapping[str, Any]) -> Decision | None:
     """Return the decision of a trace: the one stated, else what its answer does."""
     return stated(row) or acted(row["answer"] or "")
-
-
-ARMS = ("control", "deleted", "swapped")
-
-# Ours. It says nothing that a decision could turn on.
-STYLE = Guideline(
-    id="plain-style",
-    title="Plain style",
-    version=1,
-    text=(
-        "Write plainly. Use short words and short sentences, keep to one subject at a time, and "
-        "call a thing by one name throughout. Prefer the active voice, write numbers below ten "
-        "as words, and spell every word as a dictionary of British English does."
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,9 +217,6 @@ def _model(config: SynthConfig, role: str) -> ModelConfig:
     model: ModelConfig | None = getattr(config, role)
     assert model is not None, f"the run was made with a {role}"
     return model
-
-
-MOST_ROWS = 50  # listed of each kind, in the order of their ids
 
 
 def contrast(

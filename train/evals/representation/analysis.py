@@ -4,6 +4,9 @@ After the representation analysis of the method paper (2502.04040, section 3): i
 harmful and helpful prompts, and attacked ones looked at from there. What is fitted without the
 attacks never sees them; what is fitted on some families is tried on another. Everything is
 descriptive: where a prompt lies says nothing of why the model answers as it does.
+
+Intervals are over resampled clusters, as everywhere in the evaluation. They say how much a number
+would move with other prompts of the kind looked at; what was fitted (axis, probe) is taken as is.
 A leaf: imports scikit-learn (see `fits`).
 """
 
@@ -36,6 +39,13 @@ from train.evals.stats import (
 _TAILS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
 _METHOD = "cluster bootstrap"
 _NO_WIDTH = 1e-12
+
+Json = dict[str, Any]
+
+_DIGITS = 4
+_TIE = 3  # digits of an AUC that count when layers are compared
+# The matrices are small, and sums are then taken in one order on any machine.
+_on_one_thread = threadpool_limits.wrap(limits=1)
 
 
 def mean_estimate(values: Floats, clusters: Sequence[str], resampling: Resampling) -> Estimate:
@@ -115,14 +125,6 @@ def _weights(clusters: tuple[str, ...], resampling: Resampling) -> Floats:
     equal = np.full(num_clusters, 1 / num_clusters)
     drawn = rng.multinomial(num_clusters, equal, size=resampling.resamples)
     return drawn[:, place].astype(np.float64)
-
-
-Json = dict[str, Any]
-
-_DIGITS = 4
-_TIE = 3  # digits of an AUC that count when layers are compared
-# The matrices are small, and sums are then taken in one order on any machine.
-_on_one_thread = threadpool_limits.wrap(limits=1)
 
 
 def analyse(

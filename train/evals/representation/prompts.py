@@ -1,4 +1,10 @@
-"""The prompts as arrays: classes, folds and shuffles, the same for all layers of all models."""
+"""Which prompts are looked at, and these as arrays: classes, folds and shuffles.
+
+In distribution (`ID`) is the half of the run's seeds that training draws on. Everything fitted
+is fitted on it. The families are those of the evaluation's items: `plain`, the same kind of
+prompt but never trained on, which tells what to expect of the attacks were they no attacks; and
+the attacks, on harmful prompts and on their benign twins.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,6 +21,12 @@ from train.evals.stats import Resampling
 
 ID = "id"
 HARMFUL, BENIGN = "harmful", "benign"
+
+_Prompts = dict[str, tuple[Seed, str]]  # by `seed_id`: the prompt, and the seed it comes from
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +81,6 @@ def choose_probes(training: Sequence[Seed], items: Iterable[Item], total: int) -
     return list({probe.probe_id: probe for probe in probes}.values())
 
 
-_Prompts = dict[str, tuple[Seed, str]]  # by `seed_id`: the prompt, and the seed it comes from
-
-
 def _cells(items: Iterable[Item]) -> dict[tuple[str, str, str], _Prompts]:
     """Return the prompts of each family, attack and suite, in the order of these names."""
     cells: defaultdict[tuple[str, str, str], _Prompts] = defaultdict(dict)
@@ -96,11 +105,6 @@ def _take(prompts: _Prompts, share: int, family: str, attack: str) -> list[Probe
         )
         for seed in sorted(chosen, key=lambda seed: seed.seed_id)
     ]
-
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,8 @@ TOKENIZER_FILE = "tokenizer.json"
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
+LABELS = ("harmful", "benign")
+
 
 def answers(
     results: Json, records: Sequence[Record], suite: str, count: CountTokens | None
@@ -131,9 +133,6 @@ def _mean(
     ]
     counted = {key: sum(one[key] for one in attacks.values()) for key in ("prompts", "answers")}
     return rates.combined(parts) | counted
-
-
-LABELS = ("harmful", "benign")
 
 
 def size(files: RunFiles, suite: str, models: Sequence[str]) -> Json:

@@ -21,6 +21,13 @@ from train.evals.metrics import DIGITS, estimate_json
 from train.evals.stats import NOTHING, Estimate, Resampling, Term, estimate, ratio
 from train.report.tables import Json
 
+COLUMNS = (
+    *("row_id", "item_id", "try", "recipe", "step", "parents", "seed_id", "pair"),
+    *("sample_index", "teacher", "output_tokens"),
+)
+
+WEIGHTS = ".safetensors"
+
 
 def ratio_of_sums(
     spent: Iterable[tuple[str, int]], gained: Iterable[tuple[str, int]], resampling: Resampling
@@ -69,12 +76,6 @@ def _sums(amounts: Iterable[tuple[str, int]]) -> Counter[str]:
     for cluster, amount in amounts:
         sums[cluster] += amount
     return sums
-
-
-COLUMNS = (
-    *("row_id", "item_id", "try", "recipe", "step", "parents", "seed_id", "pair"),
-    *("sample_index", "teacher", "output_tokens"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,9 +208,6 @@ def _read_lease(workspace: str, name: str) -> pa.Table:
 def _read(path: str, columns: Sequence[str]) -> pa.Table:
     with storage.open_input(path) as source:
         return pq.ParquetFile(source).read(list(columns)).replace_schema_metadata(None)
-
-
-WEIGHTS = ".safetensors"
 
 
 def learning(recipe: Recipe, models: Mapping[str, Json], curated: Json) -> Json:

@@ -30,6 +30,36 @@ from train.report.tables import (
 
 TITLES = {"tokens": "At equal generated tokens", "rows": "At equal training rows"}
 
+TEMPLATE = "recipes.html"
+MEGABYTE = 1e6
+
+COLUMNS = {
+    "Generated tokens": "What the models wrote for a recipe: every step, every try, good or not.",
+    "Traces": "What came of that within the budget: every step, failures too. Accepted are those "
+    "that curation made training rows of.",
+    "Acceptance": "Of the traces that could become training rows, the share that curation kept. "
+    "What a recipe filters before that, or rejects by a rule of its own, counts as well.",
+    "Tokens per accepted row": "Everything generated within the budget over the rows accepted: "
+    "the cost of earlier steps, of retries and of what was rejected is in it.",
+    "Pairs": "Made for each training on pairs; a prompt whose traces do not differ has none.",
+    "Trained rows": "Rows, or pairs, that each training used; some are held out, or too long.",
+    "ASR": "Attack success: the share of answers to harmful prompts that the judge finds unsafe. "
+    "Plain is without an attack; families of attacks count alike in their mean.",
+    "Over-refusal": "Full and partial refusals of benign prompts, without an attack, by rules.",
+    "Discrimination": "Compliance on benign prompts minus compliance on harmful ones, by rules.",
+    "Utility": "Share of harmless questions with known answers that are answered right.",
+    "Reasoning tokens": "Mean length of the reasoning over all sampled answers to the suite's "
+    "prompts, plain and attacked, in tokens of the student's own tokenizer; none counts as 0.",
+    "Undetermined": "Answers without a verdict, of those to harmful, benign and utility prompts. "
+    "They are in no rate.",
+    "Intervals": "95 %, under each value. What belongs to a prompt and its benign twin is "
+    "resampled together; a share of single answers has Wilson's interval.",
+}
+
+SCHEMA_VERSION = 1
+DATA_FILE, PAGE_FILE = "recipes.json", "recipes.html"
+TABLES = ("tokens", "rows")
+
 
 def title(table: Json) -> str:
     """Return what a table is called."""
@@ -200,33 +230,6 @@ def _text(cell: Cell) -> str:
     return f"{cell.text} {cell.interval}".strip()
 
 
-TEMPLATE = "recipes.html"
-MEGABYTE = 1e6
-
-COLUMNS = {
-    "Generated tokens": "What the models wrote for a recipe: every step, every try, good or not.",
-    "Traces": "What came of that within the budget: every step, failures too. Accepted are those "
-    "that curation made training rows of.",
-    "Acceptance": "Of the traces that could become training rows, the share that curation kept. "
-    "What a recipe filters before that, or rejects by a rule of its own, counts as well.",
-    "Tokens per accepted row": "Everything generated within the budget over the rows accepted: "
-    "the cost of earlier steps, of retries and of what was rejected is in it.",
-    "Pairs": "Made for each training on pairs; a prompt whose traces do not differ has none.",
-    "Trained rows": "Rows, or pairs, that each training used; some are held out, or too long.",
-    "ASR": "Attack success: the share of answers to harmful prompts that the judge finds unsafe. "
-    "Plain is without an attack; families of attacks count alike in their mean.",
-    "Over-refusal": "Full and partial refusals of benign prompts, without an attack, by rules.",
-    "Discrimination": "Compliance on benign prompts minus compliance on harmful ones, by rules.",
-    "Utility": "Share of harmless questions with known answers that are answered right.",
-    "Reasoning tokens": "Mean length of the reasoning over all sampled answers to the suite's "
-    "prompts, plain and attacked, in tokens of the student's own tokenizer; none counts as 0.",
-    "Undetermined": "Answers without a verdict, of those to harmful, benign and utility prompts. "
-    "They are in no rate.",
-    "Intervals": "95 %, under each value. What belongs to a prompt and its benign twin is "
-    "resampled together; a share of single answers has Wilson's interval.",
-}
-
-
 class Entry(NamedTuple):
     """One thing to know: what it is about, and a sentence or two."""
 
@@ -312,11 +315,6 @@ def _origins(found: Json) -> Iterator[Entry]:
             f"All students are trained from {listed(told)}. What helps a model of one size need "
             "not help one of another.",
         )
-
-
-SCHEMA_VERSION = 1
-DATA_FILE, PAGE_FILE = "recipes.json", "recipes.html"
-TABLES = ("tokens", "rows")
 
 
 def compare_recipes(run: str, tables: Sequence[str] = TABLES) -> str:
