@@ -1,7 +1,7 @@
 """`guideweave judge certify`: how often a judge agrees with people, on answers they labelled."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import click
@@ -22,7 +22,7 @@ from synth.judges.base import PREFERENCE, Exchange, Judge, ModelJudge, Verdict
 from synth.judges.rubrics import agree, swap
 from synth.models.identity import identify
 from synth.synthesize import Options
-from synth.workspace.workspace import batch_workspace
+from synth.workspace.workspace import Workspace, batch_workspace
 from train.evals.certify import (
     Certificate,
     LabelsFile,
@@ -174,7 +174,7 @@ def _ask(
         logging_to(shown, run=storage.local_folder(config.run)),
         live_progress(shown) as tell,
     ):
-        run = partial(run_batch, config, Options(tell=tell))
+        run = partial(run_batch, config, Options(tell=tell), opened=cache(Workspace))
         said = judge_exchanges(run, workspace, judge, model, asked, f"certify {judge.name}")
     if not _compares(judge):
         return said

@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import pyarrow as pa
 import yaml
@@ -16,14 +16,14 @@ from synth.checks.deep import check_deep
 from synth.curate import curated_folder
 from synth.dataset import count_accepted, make_traces
 from synth.errors import BadInput
-from synth.records import Seed, digest
+from synth.records import Seed
 from synth.rounds import due_steps
 from synth.run import CONFIG_FILE, Run, load_run, read_config
 from synth.seeds.seeds import decontaminate, load_seeds, split_seeds
 from synth.status import shortfalls, too_many_failed
 from synth.synthesize import Options
 from synth.workspace.stage import read_manifest
-from synth.workspace.workspace import finished
+from synth.workspace.workspace import Workspace
 from train.config import FinetuneConfig
 from train.evals import evaluate
 from train.evals.config import EvaluateConfig
@@ -90,7 +90,7 @@ def check_curated(run: Run) -> None:
     """
     folder = curated_folder(run.config)
     manifest = read_manifest(folder) or {"inputs": {}}
-    if manifest["inputs"].get("traces") != digest(finished(run.workspace)):
+    if manifest["inputs"].get("traces") != run.workspace.traces_digest(run.workspace.finished()):
         rule = "must be of the traces there are: run curate first"
         raise BadInput(file=folder, field="inputs", value="traces", rule=rule)
 
@@ -111,7 +111,7 @@ def evaluate_students(config: RunConfig, options: Options) -> tuple[str, ...]:
     if config.evaluate is None:
         raise _no_section("evaluate")
     verdicts: dict[str, Counter[str]] = {}
-    run = _counting(partial(run_batch, config, options), verdicts)
+    run = _counting(partial(run_batch, config, options, opened=cache(Workspace)), verdicts)
     students = students_of(config)
     if config.finetune is not None:
         students = {arm: students[arm] for arm in arms_to_train(config, config.finetune)}

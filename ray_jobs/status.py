@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import cache
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -14,7 +15,8 @@ from ray_jobs.console import clock, make_table, results_console
 from ray_jobs.exits import finish
 from ray_jobs.summary import categories_table, drops_table, outcomes_table
 from synth.records import Outcome
-from synth.status import Beat, Footers, Status, read_status
+from synth.status import Beat, Status, read_status
+from synth.workspace.workspace import Workspace
 
 WATCH_S = 5.0
 
@@ -24,21 +26,22 @@ WATCH_S = 5.0
 @click.option("--watch", is_flag=True, help="Show it again every few seconds, until Ctrl-C.")
 def command(run: str, watch: bool) -> None:
     """Show outcomes, drops, acceptance, speed, cost and time left of a run."""
-    footers, console = Footers(run), results_console()
+    console = results_console()
     if not watch:
-        console.print(view(read_status(run, footers)))
+        console.print(view(read_status(run)))
         return
     try:
-        _watch(console, run, footers)
+        _watch(console, run)
     except KeyboardInterrupt:
         return  # the only way to leave; nothing was interrupted
 
 
-def _watch(console: Console, run: str, footers: Footers) -> None:
-    with Live(view(read_status(run, footers)), console=console, auto_refresh=False) as live:
+def _watch(console: Console, run: str) -> None:
+    opened = cache(Workspace)  # what was read of each is kept from look to look
+    with Live(view(read_status(run, opened)), console=console, auto_refresh=False) as live:
         while True:
             time.sleep(WATCH_S)
-            live.update(view(read_status(run, footers)), refresh=True)
+            live.update(view(read_status(run, opened)), refresh=True)
 
 
 def view(status: Status) -> RenderableType:

@@ -4,16 +4,14 @@ A batch has a workspace of its own, with a plan and traces like a run's: what is
 resumes, what failed can be planned again, and what is finished is never asked again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from guidelines import GuidelineSet
-from synth import storage
 from synth.calls.aio import run_to_end
 from synth.config.schema import ModelConfig, SynthConfig
 from synth.drive.runner import Work
@@ -22,8 +20,8 @@ from synth.models.identity import identify
 from synth.recipes import Models, Recipe, Step
 from synth.records import Item, Outcome, Sampling, Seed, Trace, digest
 from synth.synthesize import Options, num_workers, open_chats, work_through
-from synth.workspace.plan import Lease, num_rounds, planned_tries, publish_round, round_path
-from synth.workspace.workspace import again, owed, read_traces
+from synth.workspace.plan import Lease
+from synth.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,20 +54,34 @@ class Batch:
 RunBatch = Callable[[Batch], pa.Table]
 
 
-def run_batch(config: SynthConfig, options: Options, batch: Batch) -> pa.Table:
-    """Run what is owed of `batch`; return its items' `TRACES` rows, each of the highest try.
+def run_batch(
+    config: SynthConfig,
+    options: Options,
+    batch: Batch,
+    opened: Callable[[str], Workspace] = Workspace,
+) -> pa.Table:
+    """Run what is owed of `batch`; return its items' `TRACES` rows, each of the last try.
 
     Where nothing is owed, neither Ray nor an engine starts. Leases of other items, which a
     larger batch of the same workspace has planned, stay owed.
+
+    Args:
+        config: The run beside which it is.
+        options: How to go about it.
+        batch: The items.
+        opened: Gives the workspace of a folder; who runs several batches in one keeps it.
     """
-    run_to_end(_work_off(config, options, batch))
-    table = read_traces(batch.workspace)
+    workspace = opened(batch.workspace)
+    run_to_end(_work_off(config, options, batch, workspace))
+    table = workspace.traces()
     return table.filter(pc.field("item_id").isin([item.item_id for item in batch.items]))
 
 
-async def _work_off(config: SynthConfig, options: Options, batch: Batch) -> None:
-    _plan(batch)
-    leases = _leases_of(batch)
+async def _work_off(
+    config: SynthConfig, options: Options, batch: Batch, workspace: Workspace
+) -> None:
+    workspace.plan_more(lambda: _due(batch, workspace))
+    leases = _owed(batch, workspace)
     if not leases:
         return
     async with open_chats(config, batch.models) as chats:
@@ -89,23 +101,20 @@ async def _work_off(config: SynthConfig, options: Options, batch: Batch) -> None
         await work_through(config, work, leases, batch.stage, options)
 
 
-def _plan(batch: Batch) -> None:
-    planned = planned_tries(batch.workspace)
-    fresh = [item for item in batch.items if item.item_id not in planned]
-    if due := [*again(batch.workspace, [Outcome.INTERRUPTED]), *fresh]:
-        publish_round(batch.workspace, num_rounds(batch.workspace), due)
+def _due(batch: Batch, workspace: Workspace) -> Iterator[Item]:
+    """Yield what was interrupted, and the items that are not planned yet."""
+    planned = workspace.plan().contains(item.item_id for item in batch.items)
+    yield from workspace.again([Outcome.INTERRUPTED])
+    yield from (item for item, there in zip(batch.items, planned, strict=True) if not there)
 
 
-def _leases_of(batch: Batch) -> list[Lease]:
+def _owed(batch: Batch, workspace: Workspace) -> list[Lease]:
     """Return the owed leases that hold an item of the batch; they may hold others, too."""
-    leases = owed(batch.workspace)
-    wanted = pc.field("item_id").isin([item.item_id for item in batch.items])
-    names: set[str] = set()
-    for index in sorted({lease.round for lease in leases}):
-        with storage.open_input(round_path(batch.workspace, index)) as source:
-            table = pq.read_table(source, columns=["lease"], filters=wanted)
-        names.update(table["lease"].unique().to_pylist())
-    return [lease for lease in leases if lease.name in names]
+    owed = workspace.owed()
+    mine = {
+        lease.name for lease in workspace.plan().all_leases(item.item_id for item in batch.items)
+    }
+    return [lease for lease in owed if lease.name in mine]
 
 
 RECIPE = "judge"

@@ -17,12 +17,13 @@ from synth.measures.store import Map
 from synth.records import Cell, Outcome, Seed
 from synth.run import Run, load_run, read_config, run_digest, workspace_of
 from synth.status import check_is_run
-from synth.students import current_rows, has_students, model_ids
+from synth.students import current_traces, has_students, model_ids
 from synth.synthesize import Options, synthesize
 from synth.token_budget import ACCOUNT, over_budget
-from synth.workspace.plan import num_rounds, publish_round
+from synth.workspace.ids import find_rows
+from synth.workspace.plan import lease_rows
 from synth.workspace.stage import Manifest
-from synth.workspace.workspace import again, batches, read_traces
+from synth.workspace.workspace import Workspace, batches
 
 MANY_LEASES = 32  # fewer are judged sooner in this process than a cluster starts
 
@@ -41,7 +42,7 @@ class Dataset:
 
     def traces(self) -> pa.Table:
         """Return every trace, accepted or not: the highest try of each item."""
-        return read_traces(self.run.workspace)
+        return self.run.workspace.traces()
 
     def curate(self, policy: str) -> "Dataset":
         """Return the same traces curated under another policy; nothing is generated again."""
@@ -77,40 +78,43 @@ def curate_run(run: Run) -> Manifest:
     opened = read_config(run.config.run)
     return curation.curate(
         run.config,
+        run.workspace,
         recipes=run.recipes,
         evaluation_prompts=evaluation_prompts(run),
         guideline_sets=list(run.guidelines.values()),
         fingerprint=opened.get("fingerprint", {}),
         drift=opened.get("drift", []),
-        aside=set_aside(run),
+        excluded=excluded_traces(run),
         map=_spread(run.config),
     )
 
 
-def set_aside(run: Run) -> dict[str, Drop]:
-    """Return the traces that are out of the question for training, and why, by `row_id`.
+def excluded_traces(run: Run) -> dict[str, Drop]:
+    """Return the traces that cannot be used for training, and why, by `row_id`.
 
     They are stale (`synth/students.py`), or came after their recipe's tokens were spent
     (`synth/token_budget.py`).
     """
-    aside: dict[str, Drop] = {}
+    excluded: dict[str, Drop] = {}
     for name, recipe in run.recipes.items():
         if run.config.tokens is None and not has_students(recipe):
             continue
-        rows = read_traces(run.workspace, recipes=[name], columns=ACCOUNT).to_pylist()
-        current = current_rows(recipe, rows, model_ids(run.config, recipe))
-        kept = {row["row_id"] for row in current}
-        aside |= {row["row_id"]: Drop.STALE for row in rows if row["row_id"] not in kept}
+        traces = run.workspace.traces([name], ACCOUNT)
+        kept = current_traces(recipe, traces, model_ids(run.config, recipe))
+        stale = find_rows(traces["row_id"], kept["row_id"]) < 0
+        stale_ids = traces["row_id"].filter(pa.array(stale)).to_pylist()
+        excluded |= dict.fromkeys(stale_ids, Drop.STALE)
         if run.config.tokens is not None:
-            over = over_budget(run.config.tokens, recipe, current)
-            aside |= dict.fromkeys(over, Drop.OVER_BUDGET)
-    return aside
+            over = over_budget(run.config.tokens, recipe, kept)
+            excluded |= dict.fromkeys(over, Drop.OVER_BUDGET)
+    return excluded
 
 
 def count_accepted(run: Run) -> Counter[Cell]:
     """Return how many traces curation would keep now, by recipe, label and category."""
     return curation.count_accepted(
         run.config,
+        run.workspace,
         recipes=run.recipes,
         evaluation_prompts=evaluation_prompts(run),
         guideline_sets=list(run.guidelines.values()),
@@ -153,12 +157,13 @@ def retry_failed(run: str) -> int:
         BadInput: `run` is no run directory.
     """
     check_is_run(run)
-    planned = 0
-    for workspace in (workspace_of(run), *batches(run).values()):
-        if items := again(workspace, [Outcome.FAILED]):
-            publish_round(workspace, num_rounds(workspace), items)
-            planned += len(items)
-    return planned
+    workspaces = map(Workspace, (workspace_of(run), *batches(run).values()))
+    return sum(_retry(workspace) for workspace in workspaces)
+
+
+def _retry(workspace: Workspace) -> int:
+    rows = lease_rows(workspace.outcomes()[Outcome.FAILED])
+    return workspace.plan_more(lambda: workspace.again([Outcome.FAILED]), rows=rows)
 
 
 def stop_run(run: str) -> list[str]:

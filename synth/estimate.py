@@ -1,15 +1,13 @@
 """What a run will take, before it runs: rows, leases, tokens, hours of engines."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from statistics import fmean
 
-from synth import storage
 from synth.calls.usage import cost, read_usage
 from synth.rounds import Accepted, due_items, makes_items, owed_by
 from synth.run import Run
+from synth.workspace.leases import LeaseCounts
 from synth.workspace.plan import lease_rows
-from synth.workspace.workspace import finished, read_counts, read_traces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +55,8 @@ def estimate(run: Run, accepted: Accepted) -> Estimate:
     fresh = sum(1 for _ in due_items(run, accepted))
     waiting = owed_by(run)
     rows = fresh + sum(lease.num_rows for lease in waiting)
-    mean, mean_cost = _mean_tokens(run), _mean_cost(run)
+    counts = run.workspace.counts()
+    mean, mean_cost = _mean_tokens(counts), _mean_cost(run, counts)
     return Estimate(
         rows=rows,
         budget=None if run.config.accepted is None else run.config.accepted.budget,
@@ -69,15 +68,14 @@ def estimate(run: Run, accepted: Accepted) -> Estimate:
     )
 
 
-def _mean_tokens(run: Run) -> float | None:
-    table = read_traces(run.workspace, columns=["output_tokens"])
-    counted = table["output_tokens"].drop_null().to_pylist()
-    return fmean(counted) if counted else None
+def _mean_tokens(counts: Sequence[LeaseCounts]) -> float | None:
+    """Return the new tokens of a row, over the leases whose calls were all counted."""
+    counted = [one for one in counts if not any(used["uncounted"] for used in one.usage.values())]
+    rows = sum(one.rows for one in counted)
+    return sum(one.output_tokens for one in counted) / rows if rows else None
 
 
-def _mean_cost(run: Run) -> float | None:
-    read = partial(read_counts, run.workspace)
-    counts = list(storage.in_parallel(run.workspace, read, finished(run.workspace)))
+def _mean_cost(run: Run, counts: Sequence[LeaseCounts]) -> float | None:
     usage = read_usage(one.usage for one in counts)
     spent = cost(usage, run.config.model_dump(mode="json"))
     rows = sum(one.rows for one in counts)

@@ -24,8 +24,8 @@ from synth.records import LABELS, Item, Seed
 from synth.rounds import due_items, makes_items, owed_by
 from synth.run import Run
 from synth.synthesize import Options, make_work, next_session, open_chats, work_through
-from synth.workspace.plan import Lease, num_rounds, publish_round
-from synth.workspace.workspace import planned, read_traces
+from synth.workspace.plan import Lease
+from synth.workspace.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,8 @@ def _small(run: Run, folder: str) -> Run:
     few = limits.model_copy(update={"workers": 0 if limits.workers == 0 else 1})
     alone = {"run": folder, "traces": None}
     changes = alone | {"samples": 1, "tokens": None, "accepted": None, "limits": few}
-    return dataclasses.replace(run, config=run.config.model_copy(update=changes))
+    config = run.config.model_copy(update=changes)
+    return dataclasses.replace(run, config=config, workspace=Workspace(folder))
 
 
 def _items(run: Run) -> Iterator[Item]:
@@ -131,7 +132,9 @@ async def _generate(run: Run, items: list[Item], options: Options) -> None:
 def _plan(run: Run, items: list[Item]) -> None:
     """Plan what is due of the chosen first items and what follows, as many a step as they are."""
     chosen = {item.item_id for item in items}
-    taken = Counter(lease.kind for lease in planned(run.workspace) for _ in range(lease.num_rows))
+    taken = Counter(
+        lease.kind for lease in run.workspace.plan().leases for _ in range(lease.num_rows)
+    )
     due: list[Item] = []
     for item in due_items(run, _none):
         kind = (item.recipe, item.step)
@@ -140,7 +143,7 @@ def _plan(run: Run, items: list[Item]) -> None:
             taken[kind] += 1
             due.append(item)
     if due:
-        publish_round(run.workspace, num_rounds(run.workspace), due)
+        run.workspace.publish(due)
 
 
 def _none(run: Run) -> Counter[tuple[str, str, str]]:
@@ -152,7 +155,7 @@ def _judge(run: Run) -> list[PreviewRow]:
     sets = list(run.guidelines.values())
     revisions = ensure_measures(run.workspace, MEASURED, sets)
     measures = {name: read_measures(run.workspace, name, revisions[name]) for name in MEASURED}
-    traces = read_traces(run.workspace)
+    traces = run.workspace.traces()
     policy = load_policy(run.config.curate.policy)
     decided = decide_whole(traces, measures, policy, run.recipes)
     verdicts = _verdicts(measures)

@@ -14,44 +14,51 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain, count, islice
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.recipes.base import Before, ItemsFunction, Recipe, Row, Step, Train
 from synth.records import STUDENT, Cell, Item, Outcome, Seed
 from synth.run import Run
-from synth.students import current_rows, model_ids
+from synth.students import current_traces, model_ids
 from synth.token_budget import ACCOUNT, phases, samples_for
-from synth.workspace.plan import (
-    Kind,
-    Known,
-    Lease,
-    lease_rows,
-    num_rounds,
-    planned_ids,
-    planned_items,
-    publish_round,
-)
-from synth.workspace.workspace import again, owed, read_traces
+from synth.workspace.plan import Kind, Lease, Plan, lease_rows
 
 
 def owed_by(run: Run) -> list[Lease]:
     """Return the owed leases that this run is to work off, now or when their student is trained."""
     concerns = _concerns(run)
-    return [lease for lease in owed(run.workspace) if concerns(lease.kind, lease.student)]
+    return [
+        lease
+        for lease in run.workspace.owed()
+        if concerns(lease.kind, lease.student, lease.guidelines)
+    ]
 
 
 def interrupted(run: Run) -> list[Item]:
     """Return a further try of each of the run's items that was interrupted."""
     concerns = _concerns(run)
-    items = again(run.workspace, [Outcome.INTERRUPTED])
-    return [item for item in items if concerns((item.recipe, item.step), item.student)]
+    return [
+        item
+        for item in run.workspace.again([Outcome.INTERRUPTED])
+        if concerns((item.recipe, item.step), item.student, [item.guidelines])
+    ]
 
 
-def _concerns(run: Run) -> Callable[[Kind, str], bool]:
-    """Return what says of a kind of items, and the student they are for, whether they are due here.
+def of_others(run: Run) -> tuple[int, int]:
+    """Return how many owed leases, and how many interrupted items, are not this run's to do."""
+    leases = len(run.workspace.owed()) - len(owed_by(run))
+    items = sum(1 for _ in run.workspace.again([Outcome.INTERRUPTED])) - len(interrupted(run))
+    return leases, items
 
-    They are not where no recipe of the run has such a step. Nor are they, in a workspace that
-    others share, where their student may be one of theirs, which no model here can answer for.
+
+def _concerns(run: Run) -> Callable[[Kind, str, Iterable[str]], bool]:
+    """Return what says whether items are due here, by their kind, student and guideline sets.
+
+    They are not where no recipe of the run has such a step, or the step asks no student any more,
+    or all their guideline sets are gone: the configuration may have changed since they were
+    planned, and change back. Nor are they, in a workspace that others share, where their student
+    may be one of theirs, which no model here can answer for.
     """
     shared = run.config.traces is not None
     students = {
@@ -59,11 +66,15 @@ def _concerns(run: Run) -> Callable[[Kind, str], bool]:
         for name, recipe in run.recipes.items()
     }
 
-    def concerns(kind: Kind, student: str) -> bool:
+    def concerns(kind: Kind, student: str, guidelines: Iterable[str]) -> bool:
         name, index = kind
         steps = run.recipes[name].steps if name in run.recipes else ()
-        there = index < len(steps) and isinstance(steps[index], Step)
-        return there and (not student or not shared or student in students[name])
+        step = steps[index] if index < len(steps) else None
+        if not isinstance(step, Step) or (student and not step.student):
+            return False
+        if not {"", *run.guidelines} & {*guidelines}:
+            return False
+        return not student or not shared or student in students[name]
 
     return concerns
 
@@ -78,18 +89,14 @@ Accepted = Callable[[Run], Counter[Cell]]
 
 def plan_due(run: Run, accepted: Accepted) -> list[Lease]:
     """Publish what is due as a new round; return every lease that is owed."""
-    due = due_items(run, accepted)
-    if (first := next(due, None)) is not None:
-        index, rows = num_rounds(run.workspace), lease_rows(_most_rows(run))
-        items = chain([first], due)
-        publish_round(run.workspace, index, items, rows=rows, rows_of=_lease_rows(run))
+    rows, rows_of = lease_rows(_most_rows(run)), _lease_rows(run)
+    run.workspace.plan_more(lambda: due_items(run, accepted), rows=rows, rows_of=rows_of)
     return owed_by(run)
 
 
 def due_items(run: Run, accepted: Accepted) -> Iterator[Item]:
     """Yield the attempts to plan now, of items that are not planned yet or were interrupted."""
-    planned = planned_ids(run.workspace)
-    index = num_rounds(run.workspace)
+    planned = run.workspace.plan()
     retried = interrupted(run)
     open_recipes = _open_recipes(run, retried)
     later = _later_steps(run, planned, open_recipes)
@@ -100,9 +107,7 @@ def due_items(run: Run, accepted: Accepted) -> Iterator[Item]:
         first = _within_tokens(run, run.config.tokens, busy)
     else:
         first = _samples(run, {})
-    yield from retried
-    for item in chain(_unplanned(first, planned), *later.values()):
-        yield replace(item, round=index)
+    yield from chain(retried, _unplanned(first, planned), *later.values())
 
 
 def due_steps(run: Run) -> dict[str, int]:
@@ -110,7 +115,7 @@ def due_steps(run: Run) -> dict[str, int]:
     due: dict[str, int] = {}
     retried = interrupted(run)
     kinds = {lease.kind for lease in owed_by(run)} | {(i.recipe, i.step) for i in retried}
-    later = _later_steps(run, planned_ids(run.workspace), {recipe for recipe, _ in kinds})
+    later = _later_steps(run, run.workspace.plan(), {recipe for recipe, _ in kinds})
     for recipe, step in kinds | {(name, next(items).step) for name, items in later.items()}:
         due[recipe] = min(step, due.get(recipe, step))
     return due
@@ -132,7 +137,7 @@ def _lease_rows(run: Run) -> dict[Kind, int]:
 
 
 def _unplanned(
-    items: Iterable[Item], planned: Known, batch_rows: int = BATCH_ROWS
+    items: Iterable[Item], planned: Plan, batch_rows: int = BATCH_ROWS
 ) -> Iterator[Item]:
     left = iter(items)
     while batch := list(islice(left, min(batch_rows, BATCH_ROWS))):
@@ -169,14 +174,9 @@ def _samples(run: Run, samples: Mapping[str, int]) -> Iterator[Item]:
 
 def _within_tokens(run: Run, tokens: int, busy: Collection[str]) -> Iterator[Item]:
     """Yield first items, more of recipes that have ended and not spent their tokens."""
-    columns = ("recipe", *ACCOUNT)
-    rows = read_traces(run.workspace, columns=columns).to_pylist()
     samples = {
         recipe.name: samples_for(
-            tokens,
-            recipe,
-            [row for row in rows if row["recipe"] == recipe.name],
-            run.config.samples,
+            tokens, recipe, run.workspace.traces([recipe.name], ACCOUNT), run.config.samples
         )
         for recipe in from_seeds(run)
         if recipe.name not in busy
@@ -193,27 +193,28 @@ def _first_item(recipe: Recipe, guidelines: str, seed: Seed, sample_index: int) 
 
 
 def _later_steps(
-    run: Run, planned: Known, open_recipes: Collection[str]
+    run: Run, planned: Plan, open_recipes: Collection[str]
 ) -> dict[str, Iterator[Item]]:
     """Return the items of each recipe's next step whose predecessors have all ended, if any."""
     several = [r for r in run.recipes.values() if any(map(makes_items, r.steps))]
     waiting = [recipe for recipe in several if recipe.name not in open_recipes]
     if not waiting:
         return {}
-    rows = read_traces(run.workspace, recipes=[recipe.name for recipe in waiting]).to_pylist()
+    traces = run.workspace.traces([recipe.name for recipe in waiting])
     due: dict[str, Iterator[Item]] = {}
     for recipe in waiting:
-        of_recipe = [row for row in rows if row["recipe"] == recipe.name]
+        of_recipe = traces.filter(pc.field("recipe") == recipe.name)
         items = _next_step(run, recipe, of_recipe, planned)
         if (first := next(items, None)) is not None:
             due[recipe.name] = chain([first], items)
     return due
 
 
-def _next_step(run: Run, recipe: Recipe, rows: list[Row], planned: Known) -> Iterator[Item]:
+def _next_step(run: Run, recipe: Recipe, traces: pa.Table, planned: Plan) -> Iterator[Item]:
     """Yield the fresh items of the first step that has any, and can run."""
     models = model_ids(run.config, recipe)
-    current = _as_asked_for(run, recipe, current_rows(recipe, rows, models))
+    rows = current_traces(recipe, traces, models).to_pylist()
+    current = _as_asked_for(run, recipe, rows)
     for index, step in enumerate(recipe.steps):
         if (make_items := makes_items(step)) is None:
             continue
@@ -245,14 +246,14 @@ def _as_asked_for(run: Run, recipe: Recipe, rows: list[Row]) -> list[Row]:
     if not wanted:
         return rows
     known: dict[str, str] = {}
-    for item in planned_items(run.workspace, wanted):
+    for item in run.workspace.find_items(wanted):
         payload = {key: value for key, value in item.payload.items() if key != STUDENT}
         known[item.item_id] = replace(item, payload=payload).item_id
     return [{**row, "item_id": known.get(row["item_id"], row["item_id"])} for row in rows]
 
 
 def _towards_quota(
-    run: Run, planned: Known, accepted: Accepted, busy: Collection[str]
+    run: Run, planned: Plan, accepted: Accepted, busy: Collection[str]
 ) -> Iterator[Item]:
     """Yield first items as long as too few are accepted, and the budget of them is not used up.
 
@@ -260,7 +261,7 @@ def _towards_quota(
     """
     quota = run.config.accepted
     assert quota is not None
-    budget = max(0, quota.budget - len(planned_ids(run.workspace, step=0)))
+    budget = max(0, quota.budget - planned.num_items(step=0))
     have, tried = accepted(run), _tried(run)
     for recipe in from_seeds(run):
         if recipe.name in busy and len(phases(recipe)[0]) > 1:
@@ -285,7 +286,7 @@ def needed(quota: int, accepted: int, tried: int) -> int:
 
 def _tried(run: Run) -> Counter[Cell]:
     """Return the candidates that have ended: rows of first steps."""
-    table = read_traces(run.workspace, columns=["recipe", "label", "category", "step"])
+    table = run.workspace.traces(columns=["recipe", "label", "category", "step"])
     first = table.filter(pc.field("step") == 0).drop_columns("step")
     return Counter(zip(*first.to_pydict().values(), strict=True))
 

@@ -25,6 +25,7 @@ from synth.recipes import Recipe, Step, find_recipe
 from synth.records import SCHEMA_VERSION, Seed, digest, digest_bytes
 from synth.seeds.seeds import decontaminate, load_seeds, split_seeds, take
 from synth.students import check_recipes
+from synth.workspace.workspace import Workspace
 
 
 def load_set(source: str) -> GuidelineSet:
@@ -115,6 +116,7 @@ class Run:
 
     Attributes:
         config: Its configuration.
+        workspace: Its plan and traces.
         recipes: By name; a user's own is called by its function's name.
         recipe_paths: Recipe name to what the config calls it.
         guidelines: Guideline sets by name.
@@ -124,17 +126,13 @@ class Run:
     """
 
     config: SynthConfig
+    workspace: Workspace
     recipes: Mapping[str, Recipe]
     recipe_paths: Mapping[str, str]
     guidelines: Mapping[str, GuidelineSet]
     train: list[Seed]
     evaluation: list[Seed]
     contaminated: Mapping[str, str]
-
-    @property
-    def workspace(self) -> str:
-        """Folder that holds `plan/` and `traces/`."""
-        return self.config.workspace
 
 
 def load_run(config: SynthConfig) -> Run:
@@ -150,6 +148,7 @@ def load_run(config: SynthConfig) -> Run:
     sets = [load_set(source) for source in config.guidelines]
     return Run(
         config=config,
+        workspace=Workspace(config.workspace),
         recipes={recipe.name: recipe for recipe in found.values()},
         recipe_paths={recipe.name: path for path, recipe in found.items()},
         guidelines={guideline_set.name: guideline_set for guideline_set in sets},

@@ -2,9 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from synth import storage
 from synth.calls.usage import Cost, cost, read_usage
@@ -13,9 +12,9 @@ from synth.errors import BadInput
 from synth.records import Cell, Outcome
 from synth.rounds import from_seeds
 from synth.run import CONFIG_FILE, Run, read_config, workspace_of
-from synth.workspace.plan import Lease, num_rounds, read_leases
+from synth.workspace.leases import LeaseCounts
 from synth.workspace.stage import Manifest, read_manifest
-from synth.workspace.workspace import LeaseCounts, batches, finished, owed, read_counts, read_traces
+from synth.workspace.workspace import Workspace, batches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,49 +97,26 @@ class Status:
         return self.cost.total / accepted
 
 
-class Footers:
-    """Reads the plan of every round and the footer of every finished lease, once."""
-
-    def __init__(self, run: str) -> None:
-        self._run = workspace_of(run)
-        self._rounds: list[list[Lease]] = []
-        self._seen: dict[str, LeaseCounts] = {}
-
-    def planned(self) -> list[Lease]:
-        """Return the leases of every round that is published by now."""
-        for index in range(len(self._rounds), num_rounds(self._run)):
-            self._rounds.append(read_leases(self._run, index))
-        return [lease for leases in self._rounds for lease in leases]
-
-    def read(self) -> list[LeaseCounts]:
-        """Return the counts of every lease that is finished by now."""
-        new = [name for name in finished(self._run) if name not in self._seen]
-        found = storage.in_parallel(self._run, partial(read_counts, self._run), new)
-        self._seen.update(zip(new, found, strict=True))
-        return list(self._seen.values())
-
-
-def read_status(run: str, footers: Footers | None = None) -> Status:
+def read_status(run: str, opened: Callable[[str], Workspace] = Workspace) -> Status:
     """Return how `run` stands.
 
     Args:
         run: Its directory.
-        footers: What has been read before, for who asks again and again.
+        opened: Gives the workspace of a folder; who asks again and again keeps them.
 
     Raises:
-        BadInput: It is no run directory.
+        BadInput: It is no run directory, or holds a damaged file.
     """
     check_is_run(run)
-    footers = footers or Footers(run)
-    # The plan after the footers: no lease is done that was not planned.
-    counts, leases = footers.read(), footers.planned()
+    workspace = opened(workspace_of(run))
+    counts, leases = workspace.counts(), workspace.plan().leases
     usage = read_usage(one.usage for one in counts)
     return Status(
         run=run,
         leases_done=len(counts),
         leases_planned=len(leases),
         rows_planned=sum(lease.num_rows for lease in leases),
-        outcomes=_outcomes(workspace_of(run), counts),
+        outcomes=workspace.outcomes(),
         kinds=_kinds(counts),
         accepted_so_far=read_accepted(run),
         retried=sum(one.retried for one in counts),
@@ -148,7 +124,7 @@ def read_status(run: str, footers: Footers | None = None) -> Status:
         uncounted=sum(one.uncounted for one in usage.values()),
         cost=cost(usage, read_config(run)),
         curated=_curated(run),
-        batches={name: _batch(workspace) for name, workspace in batches(run).items()},
+        batches={name: _batch(opened(folder)) for name, folder in batches(run).items()},
         beat=_beat(run),
     )
 
@@ -173,8 +149,7 @@ def shortfalls(run: Run, accepted: Mapping[Cell, int]) -> Iterator[str]:
         run: The run.
         accepted: Accepted traces by recipe, label and category; looked at under a quota.
     """
-    states = Counter(read_traces(run.workspace, columns=["outcome"])["outcome"].to_pylist())
-    yield from too_many_failed("rows", states, run.config.limits.allow_failed)
+    yield from too_many_failed("rows", run.workspace.outcomes(), run.config.limits.allow_failed)
     if (quota := run.config.accepted) is None:
         return
     kinds = sorted({(seed.label, seed.category) for seed in run.train})
@@ -193,17 +168,6 @@ def too_many_failed(what: str, outcomes: Mapping[str, int], allowed: float) -> I
         yield f"{failed} of {total} {what} failed, {allowed:.1%} allowed (limits.allow_failed)"
 
 
-def _outcomes(workspace: str, counts: list[LeaseCounts]) -> Counter[str]:
-    """Return items by state. Footers count tries, so a run with retries is read row by row."""
-    if any(one.retried for one in counts):
-        return Counter(read_traces(workspace, columns=["outcome"])["outcome"].to_pylist())
-    outcomes: Counter[str] = Counter()
-    for one in counts:
-        for key, rows in one.by.items():
-            outcomes[key.rpartition("/")[2]] += rows
-    return outcomes
-
-
 def _kinds(counts: list[LeaseCounts]) -> dict[Cell, Counter[str]]:
     """Return rows by kind and outcome; only a category may hold a slash of its own."""
     kinds: dict[Cell, Counter[str]] = {}
@@ -215,10 +179,10 @@ def _kinds(counts: list[LeaseCounts]) -> dict[Cell, Counter[str]]:
     return dict(sorted(kinds.items()))
 
 
-def _batch(workspace: str) -> Counter[str]:
+def _batch(workspace: Workspace) -> Counter[str]:
     """Return a batch's items by state; one whose lease is not done is owed."""
-    states = Counter(read_traces(workspace, columns=["outcome"])["outcome"].to_pylist())
-    if missing := sum(lease.num_rows for lease in owed(workspace)):
+    states = workspace.outcomes()
+    if missing := sum(lease.num_rows for lease in workspace.owed()):
         states["owed"] += missing
     return states
 

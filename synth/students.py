@@ -1,12 +1,17 @@
 """The models that a recipe trains on its way: their names, where they are, and what they made."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from synth import storage
 from synth.config.schema import ModelConfig, SynthConfig
 from synth.errors import BadInput
 from synth.models.identity import identify
-from synth.recipes.base import SFT, Recipe, Row, Step, Train
+from synth.recipes.base import SFT, Recipe, Step, Train
+from synth.workspace.ids import find_rows
 from synth.workspace.stage import MANIFEST
 
 
@@ -121,26 +126,42 @@ def model_ids(config: SynthConfig, recipe: Recipe) -> dict[str, str]:
     }
 
 
-def current_rows(recipe: Recipe, rows: Iterable[Row], models: dict[str, str]) -> list[Row]:
-    """Return the rows that still count, in the order of `row_id`.
+def current_traces(recipe: Recipe, traces: pa.Table, models: Mapping[str, str]) -> pa.Table:
+    """Return the traces that still count, in the order of `row_id`.
 
-    A row does not where the model that made it has been trained anew since, where the recipe
-    has no such step (any more), or where it was made from such a row.
+    A trace does not where the model that made it has been trained anew since, where the recipe
+    has no such step (any more), or where it was made from such a trace.
 
     Args:
         recipe: Their recipe.
-        rows: Its rows of every step: `row_id`, `step`, `teacher` and `parents` at least.
+        traces: Its traces of every step: `row_id`, `step`, `teacher` and `parents` at least.
         models: What records call the model of each finished training.
     """
-    kept: dict[str, Row] = {}
-    for row in sorted(rows, key=lambda row: (row["step"], row["row_id"])):
-        step = recipe.steps[row["step"]] if row["step"] < len(recipe.steps) else None
-        of_now = isinstance(step, Step) and (
-            not step.student or models.get(step.student) == row["teacher"]
-        )
-        if of_now and all(parent in kept for parent in row["parents"]):
-            kept[row["row_id"]] = row
-    return [kept[row_id] for row_id in sorted(kept)]
+    steps, teachers = traces["step"].to_numpy(), traces["teacher"]
+    child, parent = parent_places(traces)
+    kept = np.zeros(len(traces) + 1, bool)  # the last place stands for parents that are not there
+    for index in np.unique(steps):
+        step = recipe.steps[index] if index < len(recipe.steps) else None
+        if not isinstance(step, Step):
+            continue
+        of_now = steps == index
+        if step.student:
+            of_now &= find_rows(teachers, pa.array([models.get(step.student, "")])) == 0
+        kept[:-1] |= of_now
+        mine = child[steps[child] == index]
+        theirs = parent[steps[child] == index]
+        kept[mine[~kept[theirs]]] = False
+    return traces.filter(pa.array(kept[:-1])).sort_by("row_id")
+
+
+def parent_places(traces: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return, for every parent of every trace, the place of the trace and that of the parent.
+
+    Places are rows of the table; -1 stands for a parent that is not in it.
+    """
+    parents = traces["parents"].combine_chunks()
+    child = parents.value_parent_indices().to_numpy()
+    return child, find_rows(pa.chunked_array([parents.flatten()]), traces["row_id"])
 
 
 def has_students(recipe: Recipe) -> bool:

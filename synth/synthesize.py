@@ -31,11 +31,10 @@ from synth.errors import BadInput
 from synth.pools.layout import chat_specs, plan_pools
 from synth.recipes.base import Step
 from synth.records import Cell, Sampling, digest
-from synth.rounds import Accepted, owed_by, plan_due
+from synth.rounds import Accepted, of_others, plan_due
 from synth.run import TRAINED_ROLES, Run, fingerprint, model_of, needed_roles, open_run, run_digest
 from synth.students import is_trained, student_name, trained_model
 from synth.workspace.plan import Kind, Lease
-from synth.workspace.workspace import finished, owed, tally
 
 log = logging.getLogger(__name__)
 
@@ -159,9 +158,10 @@ async def synthesize(run: Run, accepted: Accepted, options: Options) -> Counter[
         note_seconds(run.config.run, "synthesize", time.monotonic() - started)
     else:
         log.info("synthesize: complete, nothing to do")
-    if others := len(owed(run.workspace)) - len(owed_by(run)):
-        log.info("%d owed leases are of recipes, or of students, not in this run", others)
-    return tally(run.workspace, finished(run.workspace))
+    if any(others := of_others(run)):
+        whose = "are of recipes, guideline sets or students not in this run"
+        log.info("%d owed leases and %d interrupted items %s", *others, whose)
+    return run.workspace.rows_by_outcome()
 
 
 async def _hold_session(
@@ -190,7 +190,7 @@ def _noted(accepted: Accepted) -> Accepted:
 def make_work(run: Run, chats: Mapping[str, ChatSpec], fingerprint: str) -> Work:
     """Return what the workers of `run` are told: its recipes on `chats`."""
     return Work(
-        workspace=run.workspace,
+        workspace=run.workspace.path,
         chats=chats,
         recipes=run.recipe_paths,
         options=run.config.options,

@@ -18,7 +18,7 @@ import yaml
 from ray_jobs.exits import exit_code
 from synth.records import Message, Sampling, digest
 from synth.status import read_status
-from synth.workspace.workspace import read_traces
+from synth.workspace.workspace import Workspace
 from tests.commands import Cli
 
 ROWS = 20
@@ -47,7 +47,7 @@ def write_config(folder: Path) -> Path:
 
 
 def row_ids(run: Path) -> list[str]:
-    table = read_traces(str(run))
+    table = Workspace(str(run)).traces()
     assert Counter(table["outcome"].to_pylist()) == {"ok": ROWS}
     return sorted(table["row_id"].to_pylist())
 

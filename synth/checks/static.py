@@ -35,6 +35,7 @@ from synth.run import (
 )
 from synth.seeds.seeds import check_seeds
 from synth.storage.paths import SCHEME
+from synth.workspace.workspace import Workspace
 
 ROLES = ("teacher", "judge", "guard", "target")
 
@@ -227,6 +228,7 @@ def _known_parts(config: SynthConfig) -> Run:
     sets = [load_set(source) for source in near]
     return Run(
         config=config,
+        workspace=Workspace(config.workspace),
         recipes=find_recipes(shipped),
         recipe_paths={name: name for name in names},
         guidelines={found.name: found for found in sets},

@@ -11,16 +11,14 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from synth import storage
 from synth.curate.arms import Arm
 from synth.curate.policy import Policy
 from synth.curate.shards import chosen_sections
 from synth.judges.reading import words
 from synth.recipes.base import Row
 from synth.records import TRACES, Outcome
-from synth.workspace import workspace as ledger
+from synth.workspace.leases import read_lease
 
 _FEW = ("row_id", "recipe", "step", "outcome", "category", "source", "payload")
 
@@ -64,13 +62,12 @@ def look_closer(traces: pa.Table, arms: Sequence[Arm], policy: Policy) -> Looks:
     return looks
 
 
-def look_into_lease(run: str, arms: Sequence[Arm], policy: Policy, lease: str) -> Looks:
+def look_into_lease(folder: str, arms: Sequence[Arm], policy: Policy, lease: str) -> Looks:
     """Do the same for one lease's file, whatever its tries."""
     if not arms:
         return {}
     columns = TRACES.names if any(arm.recipe.keep for arm in arms) else list(_FEW)
-    with storage.open_input(ledger.lease_path(run, lease)) as source:
-        return look_closer(pq.ParquetFile(source).read(columns), arms, policy)
+    return look_closer(read_lease(folder, lease, columns), arms, policy)
 
 
 def _look(row: Row, arm: Arm, policy: Policy) -> Look:

@@ -24,40 +24,41 @@ from synth.curate.preference import (
     read_rows,
     write_preferences,
 )
-from synth.curate.rules import NOTHING_ASIDE, Drop
+from synth.curate.rules import NOTHING_EXCLUDED, Drop
 from synth.curate.select import COLUMNS, Part, Selection, select
 from synth.curate.shards import write_shards
 from synth.measures import ensure_measures, read_lease_measures
 from synth.measures.store import Map, to_parquet
 from synth.recipes.base import Recipe, Train
 from synth.records import digest
-from synth.workspace import workspace as ledger
 from synth.workspace.stage import Manifest, stage
+from synth.workspace.workspace import Workspace
 
 DROPS_FILE, CARD_FILE = "drops.parquet", "README.md"
 
 
 def curate(
     config: SynthConfig,
+    workspace: Workspace,
     *,
     recipes: Mapping[str, Recipe],
     evaluation_prompts: Mapping[str, str],
     guideline_sets: Sequence[GuidelineSet],
     fingerprint: Mapping[str, str],
-    aside: Mapping[str, Drop] = NOTHING_ASIDE,
+    excluded: Mapping[str, Drop] = NOTHING_EXCLUDED,
     drift: Sequence[Mapping[str, Any]] = (),
     map: Map = builtins.map,
 ) -> Manifest:
     """Turn the run's traces into shards; return the manifest. A complete stage is left alone.
 
     Args:
-        config: Names the run and the policy.
+        config: Names the policy and where the shards go.
+        workspace: Has the traces.
         recipes: By name; they are the arms.
         evaluation_prompts: What students are tested on, by id.
         guideline_sets: What the traces were conditioned on.
         fingerprint: What the run says its rows' text depends on, for manifest and card.
-        aside: `row_id` of traces that are out of the question, and why: they are stale, or came
-            after their recipe's tokens were spent.
+        excluded: `row_id` of traces that cannot be used, and why.
         drift: Accepted changes of it, each with `why` and `changed`.
         map: Runs the missing measures, one task a lease.
 
@@ -67,29 +68,28 @@ def curate(
     """
     policy = load_policy(config.curate.policy)
     folder = curated_folder(config)
-    leases = ledger.finished(config.workspace)
-    revisions = ensure_measures(config.workspace, MEASURED, guideline_sets, map)
+    leases = workspace.finished()
+    revisions = ensure_measures(workspace, MEASURED, guideline_sets, map)
     provenance = {"fingerprint": dict(fingerprint), "drift": [dict(each) for each in drift]}
     inputs = {
         "policy": digest(policy.model_dump(mode="json")),
         "arms": digest({name: _told(recipe) for name, recipe in recipes.items()}),
-        "traces": digest(leases),
-        "aside": digest(dict(aside)),
+        "traces": workspace.traces_digest(leases),
+        "aside": digest(dict(excluded)),  # a name on disk: another would curate every run again
         "measures": digest(revisions),
         "evaluation": digest(dict(evaluation_prompts)),
         "provenance": digest(provenance),
     }
 
     def make() -> Manifest:
-        arms = _arms(config.workspace, leases, recipes)
-        parts = _parts(config.workspace, leases, arms, policy, revisions)
-        selection = select(
-            parts, policy, arms=arms, evaluation_prompts=evaluation_prompts, aside=aside
-        )
-        rows = read_rows(config.workspace, leases, arms, aside)
-        preferences = make_preferences(rows, arms, policy, evaluation_prompts)
-        selection = place(selection, preferences)
-        body = _write(config, policy, leases, arms, selection, preferences) | provenance
+        arms = _arms(workspace, leases, recipes)
+        parts = _parts(workspace, leases, arms, policy, revisions)
+        prompts = evaluation_prompts
+        selection = select(parts, policy, arms=arms, evaluation_prompts=prompts, excluded=excluded)
+        rows = read_rows(workspace, leases, arms, excluded)
+        pairs = make_preferences(rows, arms, policy, prompts)
+        chosen = place(selection, pairs)
+        body = _write(config, workspace, policy, leases, arms, chosen, pairs) | provenance
         text = card.render(
             body, config=config, policy=policy, guideline_sets=guideline_sets, recipes=recipes
         )
@@ -101,6 +101,7 @@ def curate(
 
 def count_accepted(
     config: SynthConfig,
+    workspace: Workspace,
     *,
     recipes: Mapping[str, Recipe],
     evaluation_prompts: Mapping[str, str],
@@ -109,10 +110,10 @@ def count_accepted(
 ) -> Counter[Facet]:
     """Return how many supervised rows curation would make now, by recipe, label and category."""
     policy = load_policy(config.curate.policy)
-    leases = ledger.finished(config.workspace)
-    revisions = ensure_measures(config.workspace, MEASURED, guideline_sets, map)
-    arms = _arms(config.workspace, leases, recipes)
-    parts = _parts(config.workspace, leases, arms, policy, revisions)
+    leases = workspace.finished()
+    revisions = ensure_measures(workspace, MEASURED, guideline_sets, map)
+    arms = _arms(workspace, leases, recipes)
+    parts = _parts(workspace, leases, arms, policy, revisions)
     selection = select(parts, policy, arms=arms, evaluation_prompts=evaluation_prompts)
     return count(selection.accepted, *FACET)
 
@@ -133,33 +134,36 @@ def _told(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _arms(run: str, leases: Sequence[str], recipes: Mapping[str, Recipe]) -> dict[str, Arm]:
+def _arms(
+    workspace: Workspace, leases: Sequence[str], recipes: Mapping[str, Recipe]
+) -> dict[str, Arm]:
     """Return the arms; where a supervised step depends on the traces, these are looked at."""
     if not any(last_step_varies(recipe) for recipe in recipes.values()):
         return make_arms(recipes)
-    streamed = ledger.stream_traces(run, leases, ("recipe", "step"))
+    streamed = workspace.stream_traces(leases, ("recipe", "step"))
     return make_arms(recipes, (traces for _, traces in streamed))
 
 
 def _parts(
-    run: str,
+    workspace: Workspace,
     leases: Sequence[str],
     arms: Mapping[str, Arm],
     policy: Policy,
     revisions: Mapping[str, str],
 ) -> Iterator[Part]:
     """Yield the arms' traces with what is said of them, a lease at a time."""
-    read = partial(read_lease_measures, run, revisions)
-    measured = storage.in_parallel(run, read, leases)
-    look = partial(look_into_lease, run, looked_into(arms, policy), policy)
-    looks = storage.in_parallel(run, look, leases)
-    streamed = ledger.stream_traces(run, leases, COLUMNS)
+    folder = workspace.path
+    measured = storage.in_parallel(folder, partial(read_lease_measures, folder, revisions), leases)
+    look = partial(look_into_lease, folder, looked_into(arms, policy), policy)
+    looks = storage.in_parallel(folder, look, leases)
+    streamed = workspace.stream_traces(leases, COLUMNS)
     for (_, traces), *beside in zip(streamed, measured, looks, strict=True):
         yield Part(traces.filter(pc.field("recipe").isin(list(arms))), *beside)
 
 
 def _write(
     config: SynthConfig,
+    workspace: Workspace,
     policy: Policy,
     leases: Sequence[str],
     arms: Mapping[str, Arm],
@@ -170,7 +174,7 @@ def _write(
     folder = curated_folder(config)
     recipes = {name: arm.recipe for name, arm in arms.items()}
     supervised = write_shards(
-        config.workspace, leases, folder, selection.accepted, recipes=recipes, policy=policy
+        workspace, leases, folder, selection.accepted, recipes=recipes, policy=policy
     )
     pairs = write_preferences(folder, preferences, policy.shard_rows)
     storage.publish(storage.join(folder, DROPS_FILE), to_parquet(selection.drops))

@@ -9,7 +9,7 @@ import pyarrow as pa
 from synth.curate.arms import Arm, make_arms
 from synth.curate.closer import Looks, look_closer, looked_into
 from synth.curate.policy import Policy
-from synth.curate.rules import NOTHING_ASIDE, Drop, Dropped, Facts, decide
+from synth.curate.rules import NOTHING_EXCLUDED, Drop, Dropped, Facts, decide
 from synth.recipes.base import Recipe
 from synth.records import Outcome
 
@@ -56,7 +56,7 @@ def decide_all(
     policy: Policy,
     arms: Mapping[str, Arm],
     looks: Looks,
-    aside: Mapping[str, Drop] = NOTHING_ASIDE,
+    excluded: Mapping[str, Drop] = NOTHING_EXCLUDED,
 ) -> Iterator[tuple[Facts, Dropped | None]]:
     """Yield what is known of each trace and what the rules make of it, in the order of `traces`.
 
@@ -66,7 +66,7 @@ def decide_all(
         policy: The rules.
         arms: By name; those of all traces.
         looks: What a closer look told, where one was due.
-        aside: `row_id` of traces that are out of the question, and why.
+        excluded: `row_id` of traces that cannot be used, and why.
 
     Raises:
         LookupError: A trace that may be a supervised row has not been judged by a measure.
@@ -74,7 +74,7 @@ def decide_all(
     joined = _join(traces.select(COLUMNS), measures)
     for batch in joined.to_batches(max_chunksize=BATCH_ROWS):
         for row in batch.to_pylist():
-            facts = _facts(row, arms[row["recipe"]], looks, aside.get(row["row_id"]))
+            facts = _facts(row, arms[row["recipe"]], looks, excluded.get(row["row_id"]))
             yield facts, decide(facts, policy)
 
 
@@ -91,12 +91,12 @@ def _join(traces: pa.Table, measures: Mapping[str, pa.Table]) -> pa.Table:
     return traces
 
 
-def _facts(row: Mapping[str, Any], arm: Arm, looks: Looks, aside: Drop | None) -> Facts:
+def _facts(row: Mapping[str, Any], arm: Arm, looks: Looks, excluded: Drop | None) -> Facts:
     """Return what is known; of a trace that is no supervised row, not what the measures say."""
     elsewhere = arm.elsewhere(row["step"])
-    if aside or row["outcome"] != Outcome.OK or elsewhere:
+    if excluded or row["outcome"] != Outcome.OK or elsewhere:
         error = row["error"] or ""
-        return Facts(outcome=row["outcome"], error=error, aside=aside, elsewhere=elsewhere)
+        return Facts(outcome=row["outcome"], error=error, excluded=excluded, elsewhere=elsewhere)
     for name in MEASURED:
         if row[f"{name}.verdict"] is None:
             raise LookupError(f"trace {row['row_id']} has not been judged by {name}")

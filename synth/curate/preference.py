@@ -22,7 +22,7 @@ from synth.recipes.base import Row, Train
 from synth.recipes.pairs import Pair
 from synth.records import TRACES, Message, Outcome
 from synth.seeds.near_duplicates import contaminated
-from synth.workspace import workspace as ledger
+from synth.workspace.workspace import Workspace
 
 PREFERENCE = pa.schema(
     [
@@ -90,7 +90,10 @@ class Preferences:
 
 
 def read_rows(
-    run: str, leases: Sequence[str], arms: Mapping[str, Arm], aside: Mapping[str, Drop]
+    workspace: Workspace,
+    leases: Sequence[str],
+    arms: Mapping[str, Arm],
+    excluded: Mapping[str, Drop],
 ) -> dict[str, list[Row]]:
     """Return the current `ok` traces of the arms that train on pairs, in the order of `row_id`."""
     names = [name for name, arm in arms.items() if arm.pairings()]
@@ -98,9 +101,9 @@ def read_rows(
         return {}
     rows: dict[str, list[Row]] = {name: [] for name in names}
     wanted = pc.field("recipe").isin(names) & (pc.field("outcome") == str(Outcome.OK))
-    for _, traces in ledger.stream_traces(run, leases, TRACES.names):
+    for _, traces in workspace.stream_traces(leases, TRACES.names):
         for row in traces.filter(wanted).to_pylist():
-            if row["row_id"] not in aside:
+            if row["row_id"] not in excluded:
                 rows[row["recipe"]].append(row)
     return {name: sorted(found, key=lambda row: row["row_id"]) for name, found in rows.items()}
 

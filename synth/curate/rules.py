@@ -44,8 +44,8 @@ class Dropped(NamedTuple):
     detail: str
 
 
-NOTHING_ASIDE: Mapping[str, Drop] = {}
-_ASIDE = {
+NOTHING_EXCLUDED: Mapping[str, Drop] = {}
+_WHY_EXCLUDED = {
     Drop.STALE: "its model has been trained anew, or is another run's",
     Drop.OVER_BUDGET: "the recipe's tokens were spent before",
 }
@@ -58,7 +58,7 @@ class Facts:
     Attributes:
         outcome: How its try ended.
         error: Why, where it did not end well.
-        aside: Why it is out of the question, whatever it says, if it is.
+        excluded: Why it cannot be used, whatever it says, where that is so.
         elsewhere: Why it is no supervised row whatever it says: the part its step plays.
         rejected: Why the recipe's own rule does not keep it; empty where it does.
         has_reasoning: Whether the recipe's format asks for reasoning.
@@ -75,7 +75,7 @@ class Facts:
 
     outcome: str
     error: str = ""
-    aside: Drop | None = None
+    excluded: Drop | None = None
     elsewhere: Dropped | None = None
     rejected: str = ""
     has_reasoning: bool = True
@@ -92,8 +92,8 @@ class Facts:
 
 def decide(facts: Facts, policy: Policy) -> Dropped | None:
     """Return why this trace alone is dropped, or None where nothing speaks against it."""
-    if facts.aside is not None:
-        return Dropped(facts.aside, _ASIDE[facts.aside])
+    if facts.excluded is not None:
+        return Dropped(facts.excluded, _WHY_EXCLUDED[facts.excluded])
     if facts.outcome != Outcome.OK:
         return Dropped(Drop(facts.outcome), facts.error)
     if facts.elsewhere is not None:

@@ -22,7 +22,7 @@ from synth.curate.local import COLUMNS as LOCAL_COLUMNS
 from synth.curate.local import decide_all
 from synth.curate.passes import Candidate, Surroundings, compare
 from synth.curate.policy import Policy
-from synth.curate.rules import NOTHING_ASIDE, Drop, Dropped, Facts
+from synth.curate.rules import NOTHING_EXCLUDED, Drop, Dropped, Facts
 from synth.records import TRACES, unpack_context
 
 # All a selection needs of the traces: none of their long texts.
@@ -106,7 +106,7 @@ def select(
     *,
     arms: Mapping[str, Arm],
     evaluation_prompts: Mapping[str, str],
-    aside: Mapping[str, Drop] = NOTHING_ASIDE,
+    excluded: Mapping[str, Drop] = NOTHING_EXCLUDED,
 ) -> Selection:
     """Decide about every trace: by itself first, then among the candidates of its arm.
 
@@ -115,13 +115,13 @@ def select(
         policy: The rules.
         arms: By name; those of all traces.
         evaluation_prompts: What students are tested on, by id.
-        aside: `row_id` of traces that are out of the question, and why.
+        excluded: `row_id` of traces that cannot be used, and why.
     """
     found = _Found()
     staying = [_NOTHING]
     for part in parts:
         staying.append(part.traces.select(_STAYING))
-        _decide(part, policy, arms, aside, found)
+        _decide(part, policy, arms, excluded, found)
     dropped = dict(found.dropped)
     for name, arm in arms.items():
         max_rows = arm.recipe.max_rows
@@ -161,11 +161,11 @@ def _decide(
     part: Part,
     policy: Policy,
     arms: Mapping[str, Arm],
-    aside: Mapping[str, Drop],
+    excluded: Mapping[str, Drop],
     found: _Found,
 ) -> None:
     """Look at each trace alone: it is dropped, or becomes a candidate of its arm."""
-    decided = decide_all(part.traces, part.measures, policy, arms, part.looks, aside)
+    decided = decide_all(part.traces, part.measures, policy, arms, part.looks, excluded)
     rows = part.traces.select([*_STAYING, "context", "prompt"]).to_pylist()
     for row, (facts, drop) in zip(rows, decided, strict=True):
         row_id, arm = row["row_id"], row["recipe"]

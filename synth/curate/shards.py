@@ -25,8 +25,8 @@ from synth.measures.store import to_parquet
 from synth.recipes.base import Recipe, Row
 from synth.recipes.surgery import completion_text, join_sections, write_steps
 from synth.records import ID_HEX, Message, digest, unpack_context
-from synth.workspace import workspace as ledger
-from synth.workspace.plan import Known
+from synth.workspace.ids import IdSet
+from synth.workspace.workspace import Workspace
 
 BUFFER_BYTES = 128 << 20
 
@@ -167,7 +167,7 @@ def supervised_row(
 
 
 def write_shards(
-    workspace: str,
+    workspace: Workspace,
     leases: Sequence[str],
     folder: str,
     accepted: pa.Table,
@@ -178,7 +178,7 @@ def write_shards(
     """Write the accepted traces as `sft/train-*.parquet` and `sft/heldout-*.parquet`.
 
     Args:
-        workspace: Folder that holds `traces/`.
+        workspace: Has the traces.
         leases: Those that hold them.
         folder: Where `sft/` goes.
         accepted: `row_id`, `seed_id` and `pair` of the traces to write.
@@ -214,11 +214,11 @@ def write_shards(
 
 
 def _kept(
-    workspace: str, leases: Sequence[str], accepted: pa.Table, columns: Sequence[str]
+    workspace: Workspace, leases: Sequence[str], accepted: pa.Table, columns: Sequence[str]
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield each lease's accepted traces."""
-    wanted = Known(chunk.to_pylist() for chunk in accepted["row_id"].chunks)
-    for _, traces in ledger.stream_traces(workspace, leases, columns):
+    wanted = IdSet(chunk.to_pylist() for chunk in accepted["row_id"].chunks)
+    for _, traces in workspace.stream_traces(leases, columns):
         yield traces.filter(pa.array(wanted.contains(traces["row_id"].to_pylist()))).to_pylist()
 
 

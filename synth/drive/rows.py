@@ -10,7 +10,7 @@ from typing import Any
 from synth.calls.metering import Meter
 from synth.calls.usage import total_usage
 from synth.records import SCHEMA_VERSION, Item, Outcome, Trace, pack_context, row_id
-from synth.workspace.workspace import LeaseCounts
+from synth.workspace.leases import LeaseCounts
 
 Row = dict[str, Any]
 USAGE = "usage"  # of a try, on its first row, for the footer: no column of the schema

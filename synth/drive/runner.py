@@ -27,8 +27,8 @@ from synth.drive.rows import Provenance, Row, count, lost_row, trace_rows
 from synth.errors import BadInput, Invalid, RowFault, RunFault, Unparsed
 from synth.recipes import Step, find_recipe
 from synth.records import TRACES, Item, Outcome, Sampling
+from synth.workspace.leases import lease_path, publish_lease
 from synth.workspace.plan import Lease, read_items
-from synth.workspace.workspace import lease_path, publish_lease
 
 HELD_ROWS_PER_CALL = 16  # rows in memory for each call a worker may have open
 MIN_HELD_ROWS = 2_048
@@ -122,7 +122,11 @@ class Runner:
             self._arrived(lease)
             return LeaseEnd(name=lease.name)
         rows = self._held.pop(lease.name, {})
-        due = [item for item in items if item.item_id not in rows and not self._leaving]
+        due = [
+            item
+            for item in items
+            if item.item_id not in rows and not self._leaving and self._has_guidelines(item)
+        ]
         try:
             suspects = await self._run_rows(due, rows, alone, lease)
         except (RunFault, BadInput):
@@ -249,8 +253,12 @@ class Runner:
         }
         return MeteredModels(chats, self.work.sampling, self.work.format_retries)
 
+    def _has_guidelines(self, item: Item) -> bool:
+        """Say whether this drive has the guideline set of an item; a lease may name several."""
+        return not item.guidelines or item.guidelines in self.work.guidelines
+
     def _guideline_ids(self, item: Item) -> list[str]:
-        if not item.guidelines:
+        if not item.guidelines or not self._has_guidelines(item):
             return []
         return [guideline.id for guideline in self.work.guidelines[item.guidelines].guidelines]
 
@@ -264,6 +272,8 @@ class Runner:
         flat: list[Row] = []
         for item in items:
             why = "the worker had to leave before this row was done"
+            if not self._has_guidelines(item):
+                why = f"guideline set {item.guidelines} is not in this run"
             flat += rows.get(item.item_id) or [self._lost(item, Outcome.INTERRUPTED, why, Meter())]
         table = pa.Table.from_pylist(flat, schema=TRACES)
         counts = count(flat, time.monotonic() - started)

@@ -15,8 +15,11 @@ from synth.measures.base import JUDGEMENTS, Judgement, Measure
 from synth.measures.leakage import leakage
 from synth.measures.rules import consistency, length, refusal, repetition, sections
 from synth.records import Outcome
-from synth.workspace import workspace as ledger
+from synth.workspace.damage import open_parquet
+from synth.workspace.leases import read_lease
+from synth.workspace.workspace import Workspace
 
+MEASURES_FOLDER = "measures"
 MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
@@ -48,7 +51,7 @@ def revisions(names: Iterable[str], guideline_sets: Sequence[GuidelineSet]) -> d
 
 
 def ensure_measures(
-    workspace: str,
+    workspace: Workspace,
     names: Sequence[str],
     guideline_sets: Sequence[GuidelineSet],
     map: Map = map,
@@ -56,22 +59,22 @@ def ensure_measures(
     """Make every missing judgement of `names` and return the measures' revisions.
 
     Args:
-        workspace: Folder that holds `traces/`.
+        workspace: Has the traces.
         names: Keys of `MEASURES`.
         guideline_sets: What the traces were conditioned on.
         map: Runs one picklable task a lease; the built-in one, or one backed by a cluster.
     """
     wanted = revisions(names, guideline_sets)
-    leases = set(ledger.finished(workspace))
+    leases = set(workspace.finished())
     owed = sorted(
         {
             lease
             for name, revision in wanted.items()
-            for lease in leases - measured(workspace, name, revision)
+            for lease in leases - measured(workspace.path, name, revision)
         }
     )
     task = partial(
-        measure_lease, workspace, names=tuple(names), guideline_sets=tuple(guideline_sets)
+        measure_lease, workspace.path, names=tuple(names), guideline_sets=tuple(guideline_sets)
     )
     for _ in map(task, owed):
         pass
@@ -79,7 +82,7 @@ def ensure_measures(
 
 
 def measure_lease(
-    workspace: str,
+    folder: str,
     lease: str,
     names: Sequence[str],
     guideline_sets: Sequence[GuidelineSet],
@@ -88,19 +91,19 @@ def measure_lease(
     owed = [
         (name, revision)
         for name, revision in revisions(names, guideline_sets).items()
-        if not storage.exists(_path(workspace, name, revision, lease))
+        if not storage.exists(_path(folder, name, revision, lease))
     ]
     columns = {"row_id", "outcome"}.union(*(MEASURES[name].columns for name, _ in owed))
-    with storage.open_input(ledger.lease_path(workspace, lease)) as source:
-        traces = pq.read_table(source, columns=sorted(columns))
-    traces = traces.filter(pc.field("outcome") == str(Outcome.OK))
+    traces = read_lease(folder, lease, sorted(columns)).filter(
+        pc.field("outcome") == str(Outcome.OK)
+    )
     for name, revision in owed:
         judgements = MEASURES[name].judge(traces, guideline_sets)
-        publish_measure(workspace, name, revision, lease, traces["row_id"].to_pylist(), judgements)
+        publish_measure(folder, name, revision, lease, traces["row_id"].to_pylist(), judgements)
 
 
 def publish_measure(
-    workspace: str,
+    folder: str,
     name: str,
     revision: str,
     lease: str,
@@ -113,32 +116,31 @@ def publish_measure(
         for row_id, judgement in zip(row_ids, judgements, strict=True)
     ]
     table = pa.Table.from_pylist(rows, JUDGEMENTS)
-    return storage.publish(_path(workspace, name, revision, lease), to_parquet(table))
+    return storage.publish(_path(folder, name, revision, lease), to_parquet(table))
 
 
 def read_measures(
-    workspace: str, name: str, revision: str, columns: Sequence[str] = JUDGEMENTS.names
+    workspace: Workspace, name: str, revision: str, columns: Sequence[str] = JUDGEMENTS.names
 ) -> pa.Table:
-    """Return the judgements of one measure about every measured lease."""
+    """Return the judgements of one measure about every finished lease that it has judged."""
 
     def read(lease: str) -> pa.Table:
-        with storage.open_input(_path(workspace, name, revision, lease)) as source:
-            return pq.read_table(source, columns=list(columns))
+        with open_parquet(_path(workspace.path, name, revision, lease)) as file:
+            return file.read(list(columns))
 
-    leases = sorted(measured(workspace, name, revision))
-    tables = list(storage.in_parallel(workspace, read, leases))
+    there = measured(workspace.path, name, revision)
+    leases = [lease for lease in workspace.finished() if lease in there]
+    tables = list(storage.in_parallel(workspace.path, read, leases))
     empty = JUDGEMENTS.empty_table().select(list(columns))
     return pa.concat_tables([empty, *tables])
 
 
-def read_lease_measures(
-    workspace: str, wanted: Mapping[str, str], lease: str
-) -> dict[str, pa.Table]:
+def read_lease_measures(folder: str, wanted: Mapping[str, str], lease: str) -> dict[str, pa.Table]:
     """Return the judgements of several measures (name to revision) about one lease."""
     found = {}
     for name, revision in wanted.items():
-        with storage.open_input(_path(workspace, name, revision, lease)) as source:
-            found[name] = pq.ParquetFile(source).read()
+        with open_parquet(_path(folder, name, revision, lease)) as file:
+            found[name] = file.read()
     return found
 
 
@@ -156,11 +158,11 @@ def _find(name: str) -> Measure:
     return MEASURES[name]
 
 
-def measured(workspace: str, name: str, revision: str) -> set[str]:
+def measured(folder: str, name: str, revision: str) -> set[str]:
     """Return the leases that one measure has judged."""
-    files = storage.list_files(storage.join(workspace, "measures", f"{name}-{revision}"))
+    files = storage.list_files(storage.join(folder, MEASURES_FOLDER, f"{name}-{revision}"))
     return {file.removesuffix(".parquet") for file in files}
 
 
-def _path(workspace: str, name: str, revision: str, lease: str) -> str:
-    return storage.join(workspace, "measures", f"{name}-{revision}", f"{lease}.parquet")
+def _path(folder: str, name: str, revision: str, lease: str) -> str:
+    return storage.join(folder, MEASURES_FOLDER, f"{name}-{revision}", f"{lease}.parquet")

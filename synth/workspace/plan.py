@@ -3,15 +3,18 @@
 A round is one parquet file. A row group holds about `GROUP_ROWS` rows of one or more whole leases,
 so that a worker reads little beyond its own rows, and the footer stays small beside them. A
 lease holds items of one step of one recipe, for one student where that step asks one, so that it
-needs these models alone; its name is a digest of its `(item_id, try)` pairs. Nothing here holds a
-whole round's items.
+needs these models alone; its name is a digest of its `(item_id, try)` pairs.
+
+Of a round that was read, `Plan` keeps who holds which item. The items themselves are read where
+they are worked on, some leases at a time.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from itertools import groupby, islice
-from operator import itemgetter
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from itertools import groupby, islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,35 +24,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from synth import storage
-from synth.records import ID_HEX, Item, digest, pack_context, seed_of
-
-_FORM = f"S{ID_HEX // 2}"
-
-
-class Known:
-    """A fixed set of identifiers.
-
-    Args:
-        parts: The identifiers, some at a time; one that comes again is held once.
-    """
-
-    def __init__(self, parts: Iterable[Sequence[str]]) -> None:
-        packed = bytearray()
-        for part in parts:
-            packed += bytes.fromhex("".join(part))
-        self._sorted = np.unique(np.frombuffer(packed, _FORM))
-
-    def __len__(self) -> int:
-        return len(self._sorted)
-
-    def contains(self, identifiers: Sequence[str]) -> NDArray[np.bool_]:
-        """Say of each of `identifiers` whether it is one of these."""
-        asked = np.frombuffer(bytes.fromhex("".join(identifiers)), _FORM)
-        if not len(self):
-            return np.zeros(len(asked), bool)
-        places = np.searchsorted(self._sorted, asked)
-        return self._sorted[np.minimum(places, len(self) - 1)] == asked
-
+from synth.records import Item, digest, pack_context, seed_of
+from synth.workspace.damage import naming_damage, open_parquet
+from synth.workspace.ids import NO_IDS, PackedIds, find, pack
 
 PLAN = pa.schema(
     [
@@ -77,7 +54,6 @@ PLAN = pa.schema(
 MIN_LEASE_ROWS, MAX_LEASE_ROWS = 16, 1024
 LEASES_PER_PLAN = 20_000
 GROUP_ROWS = 1024
-_FOOTERS = 16  # of rounds, kept by a process: each lease would read its round's anew
 
 Kind = tuple[str, int]  # of items: a recipe's name and the step
 
@@ -94,6 +70,7 @@ class Lease(NamedTuple):
         recipe: The recipe of its items.
         step: Their step.
         student: The trained model that they were planned for; empty for none.
+        guidelines: The guideline sets that they name, each once; an empty name is none.
     """
 
     name: str
@@ -104,6 +81,7 @@ class Lease(NamedTuple):
     recipe: str = ""
     step: int = 0
     student: str = ""
+    guidelines: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -121,37 +99,132 @@ def lease_name(items: Sequence[Item]) -> str:
     return digest([item.key for item in items])
 
 
-def publish_round(
-    workspace: str,
-    index: int,
-    items: Iterable[Item],
-    *,
-    rows: int | None = None,
-    rows_of: Mapping[Kind, int] | None = None,
-) -> list[Lease]:
-    """Cut `items` into leases and publish them as round `index`.
+class Try(NamedTuple):
+    """A planned try beyond an item's first."""
 
-    Items keep their order, so those that share a prompt prefix stay together. Where another
-    driver has published this round first, its leases are returned.
+    item_id: str
+    attempt: int
+    lease: str
+
+
+class Round(NamedTuple):
+    """What is kept of a round's file.
+
+    Attributes:
+        index: Its number.
+        leases: Its leases, in their order.
+        ids: The item of every row, in their order.
+        later: The rows that are not their item's first try.
+    """
+
+    index: int
+    leases: Sequence[Lease]
+    ids: PackedIds
+    later: Sequence[Try]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What some rounds plan, in sixteen bytes an item. It never changes; `extended` makes another.
+
+    Attributes:
+        rounds: Numbers of the rounds.
+        leases: Their leases, in their order.
+        later: Every planned try of the items that have more than one, but the first.
+    """
+
+    rounds: tuple[int, ...] = ()
+    leases: tuple[Lease, ...] = ()
+    later: Mapping[str, Sequence[Try]] = field(default_factory=dict)
+    _ids: PackedIds = field(default_factory=lambda: NO_IDS)  # sorted
+    _lease_of: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
+
+    def extended(self, rounds: Iterable[Round]) -> "Plan":
+        """Return the plan of these rounds and further ones."""
+        leases, indexes = list(self.leases), list(self.rounds)
+        later = {item_id: list(tries) for item_id, tries in self.later.items()}
+        ids, lease_of = [self._ids], [self._lease_of]
+        for found in rounds:
+            places = np.arange(len(leases), len(leases) + len(found.leases), dtype=np.uint32)
+            lease_of.append(np.repeat(places, [lease.num_rows for lease in found.leases]))
+            ids.append(found.ids)
+            leases += found.leases
+            indexes.append(found.index)
+            for one in found.later:
+                later.setdefault(one.item_id, []).append(one)
+        all_ids, all_of = np.concatenate(ids), np.concatenate(lease_of)
+        order = np.argsort(all_ids, kind="stable")  # what was planned first stays first
+        all_ids, all_of = all_ids[order], all_of[order]
+        first = np.concatenate([[True], all_ids[1:] != all_ids[:-1]])[: len(all_ids)]
+        return Plan(tuple(indexes), tuple(leases), later, all_ids[first], all_of[first])
+
+    @property
+    def next_round(self) -> int:
+        """The number of the round that follows."""
+        return max(self.rounds, default=-1) + 1
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Lease]:
+        """The leases by their names."""
+        return {lease.name: lease for lease in self.leases}
+
+    def num_items(self, step: int | None = None) -> int:
+        """Return how many items are planned, of all steps or of one."""
+        if step is None:
+            return len(self._ids)
+        of_step = np.array([lease.step == step for lease in self.leases], bool)
+        return int(np.count_nonzero(of_step[self._lease_of]))
+
+    def contains(self, ids: Iterable[str]) -> NDArray[np.bool_]:
+        """Say of each of `ids` whether it is planned."""
+        return find(pack(ids), self._ids) >= 0
+
+    def first_leases(self, ids: Iterable[str]) -> list[Lease]:
+        """Return the leases that hold the first try of any of `ids`, in their order."""
+        places = find(pack(ids), self._ids)
+        return [self.leases[place] for place in np.unique(self._lease_of[places[places >= 0]])]
+
+    def all_leases(self, ids: Iterable[str]) -> list[Lease]:
+        """Return the leases that hold any try of any of `ids`, in their order."""
+        asked = set(ids)
+        names = {lease.name for lease in self.first_leases(asked)}
+        names |= {one.lease for item_id in asked & self.later.keys() for one in self.later[item_id]}
+        return [lease for lease in self.leases if lease.name in names]
+
+    def last_try(self, item_id: str) -> int:
+        """Return the highest planned try of an item."""
+        return max((one.attempt for one in self.later.get(item_id, ())), default=0)
+
+    def last_tries(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the highest try in the leases `names`, of the items that have later ones there."""
+        there = set(names)
+        last: dict[str, int] = {}
+        for item_id, tries in self.later.items():
+            if attempts := [one.attempt for one in tries if one.lease in there]:
+                last[item_id] = max(attempts)
+        return last
+
+
+def pack_round(
+    index: int, items: Iterable[Item], rows: int, rows_of: Mapping[Kind, int] | None = None
+) -> bytes:
+    """Cut `items` into leases and return the file of round `index`.
+
+    Items keep their order, so those that share a prompt prefix stay together.
 
     Args:
-        workspace: Folder that holds `plan/` and `traces/`.
         index: Number of the round.
         items: The attempts to plan.
-        rows: Rows of a lease; chosen by `lease_rows` where None, from the number of `items`.
+        rows: Rows of a lease.
         rows_of: The same of single steps that want another number.
     """
-    if rows is None:
-        items = list(items)
-        rows = lease_rows(len(items))
     sink = pa.BufferOutputStream()
     schema = PLAN.with_metadata({"lease_rows": str(rows)})
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for group in _groups(_cut(items, rows, rows_of or {})):
-            table = _to_table(group)
+            table = _to_table(index, group)
             writer.write_table(table, row_group_size=len(table))
-    storage.publish(round_path(workspace, index), sink.getvalue().to_pybytes())
-    return read_leases(workspace, index)
+    return sink.getvalue().to_pybytes()
 
 
 def _cut(items: Iterable[Item], rows: int, rows_of: Mapping[Kind, int]) -> Iterator[list[Item]]:
@@ -175,105 +248,107 @@ def _groups(leases: Iterable[list[Item]]) -> Iterator[list[list[Item]]]:
         yield group
 
 
-def round_path(workspace: str, index: int) -> str:
+_ROUND_FILE = re.compile(r"round-(\d{3,})\.parquet")
+_NARROW = ("lease", "item_id", "try", "recipe", "step", "student", "guidelines")
+_FOOTERS = 16  # of rounds, kept by a process: each lease would read its round's anew
+
+
+def plan_folder(folder: str) -> str:
+    """Return the folder of the rounds."""
+    return storage.join(folder, "plan")
+
+
+def round_path(folder: str, index: int) -> str:
     """Return the path of a round's file."""
-    return storage.join(workspace, "plan", f"round-{index:03d}.parquet")
+    return storage.join(plan_folder(folder), f"round-{index:03d}.parquet")
 
 
-def num_rounds(workspace: str) -> int:
-    """Return how many rounds are published."""
-    return len(storage.list_files(storage.join(workspace, "plan")))
+def list_rounds(folder: str) -> list[int]:
+    """Return the numbers of the published rounds; other files there are none."""
+    names = map(_ROUND_FILE.fullmatch, storage.list_files(plan_folder(folder)))
+    return sorted(int(name[1]) for name in names if name)
 
 
-def read_leases(workspace: str, index: int) -> list[Lease]:
-    """Return the leases of a published round, from its narrow columns alone."""
-    leases = []
-    columns = ("lease", "recipe", "step", "student")
-    for group, table in enumerate(_read_groups(workspace, index, columns)):
-        start = 0
-        rows = zip(*(_column(table, name) for name in columns), strict=True)
-        for name, same in groupby(rows, key=itemgetter(0)):
-            (_, recipe, step, student), *rest = same
-            num_rows = 1 + len(rest)
-            leases.append(Lease(name, index, group, num_rows, start, recipe, step, student or ""))
-            start += num_rows
-    return leases
+def read_round(folder: str, index: int) -> Round:
+    """Read a published round, its narrow columns alone.
+
+    Raises:
+        BadInput: The file is damaged.
+    """
+    with open_parquet(round_path(folder, index)) as file:
+        return to_round(index, file)
 
 
-def _column(table: pa.Table, name: str) -> list[Any]:
-    """Return a column; plans of an earlier version have none for students."""
-    there = name in table.column_names
-    return table[name].to_pylist() if there else [None] * len(table)
+def to_round(index: int, file: pq.ParquetFile) -> Round:
+    """Return what is kept of a round, a row group at a time in memory."""
+    leases: list[Lease] = []
+    ids = [NO_IDS]
+    later: list[Try] = []
+    for group in range(file.num_row_groups):
+        table = file.read_row_group(group, columns=list(_NARROW)).combine_chunks()
+        leases += _leases(index, group, table)
+        ids.append(pack(table["item_id"].to_pylist()))
+        again = table.filter(pc.field("try") > 0)
+        later += map(Try, *(again[name].to_pylist() for name in ("item_id", "try", "lease")))
+    return Round(index, leases, np.concatenate(ids), later)
 
 
-def read_items(workspace: str, lease: Lease) -> list[Item]:
+def _leases(index: int, group: int, table: pa.Table) -> Iterator[Lease]:
+    """Yield the leases of a row group, each a run of rows."""
+    numbers = table["lease"].chunk(0).dictionary_encode().indices.to_numpy()
+    starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist()]
+    for start, end in pairwise([*starts, len(table)]):
+        rows = table.slice(start, end - start)
+        [first] = rows.slice(0, 1).to_pylist()
+        yield Lease(
+            name=first["lease"],
+            round=index,
+            group=group,
+            num_rows=len(rows),
+            start=start,
+            recipe=first["recipe"],
+            step=first["step"],
+            student=first.get("student") or "",  # earlier versions had no such column
+            guidelines=tuple(sorted(rows["guidelines"].unique().to_pylist())),
+        )
+
+
+def read_items(folder: str, lease: Lease) -> list[Item]:
     """Return the items of one lease."""
-    path = round_path(workspace, lease.round)
-    with storage.open_input(path) as source:
-        file = pq.ParquetFile(source, metadata=_footer(path, source.size()))
-        table = file.read_row_group(lease.group).slice(lease.start, lease.num_rows)
-    return [_to_item(row) for row in table.to_pylist()]
+    [(_, rows)] = read_rows(folder, [lease])
+    return to_items(rows)
 
 
-def planned_items(workspace: str, wanted: set[str]) -> Iterator[Item]:
-    """Yield the planned items whose `item_id` is wanted, each once, from its first round."""
-    left = set(wanted)
-    for index in range(num_rounds(workspace)):
-        for table in _read_groups(workspace, index, PLAN.names):
-            if not left:
-                return
-            for item in map(
-                _to_item, table.filter(pc.field("item_id").isin(sorted(left))).to_pylist()
-            ):
-                if item.item_id in left:
-                    left.discard(item.item_id)
-                    yield item
-
-
-def planned_tries(workspace: str, wanted: set[str] | None = None) -> dict[str, int]:
-    """Return the highest planned try of every item, or of those wanted."""
-    tries: dict[str, int] = {}
-    for index in range(num_rounds(workspace)):
-        for table in _read_groups(workspace, index, ["item_id", "try"]):
-            columns = (table[name].to_pylist() for name in ("item_id", "try"))
-            for item_id, attempt in zip(*columns, strict=True):
-                if wanted is None or item_id in wanted:
-                    tries[item_id] = max(attempt, tries.get(item_id, 0))
-    return tries
-
-
-def planned_ids(workspace: str, step: int | None = None) -> Known:
-    """Return which items are planned, of all steps or of one."""
-    wanted = None if step is None else pc.field("step") == step
-    return Known(
-        (table if wanted is None else table.filter(wanted))["item_id"].to_pylist()
-        for index in range(num_rounds(workspace))
-        for table in _read_groups(workspace, index, ["item_id", "step"])
-    )
-
-
-def _read_groups(workspace: str, index: int, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield columns of a round's file, a row group at a time."""
-    with storage.open_input(round_path(workspace, index)) as source:
-        file = pq.ParquetFile(source)
-        for group in range(file.num_row_groups):
-            yield file.read_row_group(group, columns=list(columns))
+def read_rows(folder: str, leases: Iterable[Lease]) -> Iterator[tuple[Lease, pa.Table]]:
+    """Yield leases with their rows of the plan; a row group is read once for its neighbours."""
+    for (index, group), there in groupby(leases, key=lambda lease: (lease.round, lease.group)):
+        path = round_path(folder, index)
+        with storage.open_input(path) as source, naming_damage(path):
+            file = pq.ParquetFile(source, metadata=_footer(path, source.size()))
+            table = file.read_row_group(group)
+        for lease in there:
+            yield lease, table.slice(lease.start, lease.num_rows)
 
 
 @lru_cache(maxsize=_FOOTERS)
 def _footer(path: str, num_bytes: int) -> pq.FileMetaData:
     """Return a round's footer; what is published never changes."""
-    with storage.open_input(path) as source:
-        return pq.read_metadata(source)
+    with open_parquet(path) as file:
+        return file.metadata
 
 
-def _to_table(leases: Sequence[Sequence[Item]]) -> pa.Table:
+def to_items(rows: pa.Table) -> list[Item]:
+    """Return the items in rows of a plan."""
+    return [_to_item(row) for row in rows.to_pylist()]
+
+
+def _to_table(index: int, leases: Sequence[Sequence[Item]]) -> pa.Table:
     named = ((lease_name(lease), lease) for lease in leases)
-    flat = [_to_row(item, name) for name, lease in named for item in lease]
+    flat = [_to_row(item, index, name) for name, lease in named for item in lease]
     return pa.Table.from_pylist(flat, schema=PLAN)
 
 
-def _to_row(item: Item, lease: str) -> dict[str, object]:
+def _to_row(item: Item, index: int, lease: str) -> dict[str, object]:
     seed = item.seed
     return {
         "lease": lease,
@@ -284,7 +359,7 @@ def _to_row(item: Item, lease: str) -> dict[str, object]:
         "student": item.student,
         "guidelines": item.guidelines,
         "sample_index": item.sample_index,
-        "round": item.round,
+        "round": index,
         "parents": list(item.parents),
         "payload": json.dumps(dict(item.payload), ensure_ascii=False, sort_keys=True),
         "seed_id": seed.seed_id,
@@ -297,7 +372,7 @@ def _to_row(item: Item, lease: str) -> dict[str, object]:
     }
 
 
-def _to_item(row: dict) -> Item:
+def _to_item(row: dict[str, Any]) -> Item:
     return Item(
         seed=seed_of(row),
         recipe=row["recipe"],

@@ -1,25 +1,53 @@
-"""The state of a workspace, read from its files alone.
+"""A workspace: the plan and the traces in a folder, and what they come to.
 
-A lease is done if and only if its file exists; the state of an item is its highest try.
-Every reader of traces goes through `read_traces`, or `stream_traces` where they are many; both
-apply the latter.
+A round or lease is there if and only if its file is; the state of an item is its last try. A file
+counts by its name: a round is called `round-NNN.parquet`, and a lease's traces as a lease of the
+plan. Whatever else lies beside them is nobody's.
 """
 
-import json
+import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from synth import storage
-from synth.records import TRACES, Item, Outcome
-from synth.workspace.plan import Lease, num_rounds, planned_items, planned_tries, read_leases
+from synth.errors import RunFault
+from synth.records import TRACES, Item, Outcome, digest
+from synth.workspace.damage import DAMAGED
+from synth.workspace.leases import (
+    RETRIABLE,
+    LeaseCounts,
+    Summary,
+    only_last_tries,
+    read_lease,
+    summarize,
+    traces_folder,
+)
+from synth.workspace.plan import (
+    Kind,
+    Lease,
+    Plan,
+    Round,
+    lease_rows,
+    list_rounds,
+    pack_round,
+    read_round,
+    read_rows,
+    round_path,
+    to_items,
+    to_round,
+)
 
 BATCHES = "batches"
+MAX_LOST_ROUNDS = 8  # in a row, to other drivers; there is seldom one
+
+log = logging.getLogger(__name__)
 
 
 def batch_workspace(run: str, name: str, fingerprint: str) -> str:
@@ -33,176 +61,219 @@ def batches(run: str) -> dict[str, str]:
     return {name: storage.join(folder, name) for name in storage.list_folders(folder)}
 
 
-FOOTER = b"guideweave"
+class Workspace:
+    """A folder's plan and traces.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseCounts:
-    """What a lease file's footer says of its rows.
+    What is published never changes. So a round's file and a lease's footer are read once, and what
+    is kept of them is small; only listings are made anew at every question, so that what others
+    publish meanwhile is seen. Texts are never kept.
 
     Attributes:
-        rows: Rows in the file.
-        by: Rows by `recipe/label/category/outcome`.
-        retried: Rows that are a second or later try.
-        output_tokens: Tokens its calls made.
-        calls: Calls made.
-        usage: The same tokens by role, as `synth.calls.usage.Usage` has them.
-        seconds: From its first row's start to its publication.
+        path: The folder, which holds `plan/` and `traces/`.
     """
 
-    rows: int = 0
-    by: dict[str, int] = field(default_factory=dict)
-    retried: int = 0
-    output_tokens: int = 0
-    calls: int = 0
-    usage: dict[str, dict[str, int]] = field(default_factory=dict)
-    seconds: float = 0.0
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._plan = Plan()
+        self._summaries: dict[str, Summary] = {}
 
+    def plan(self) -> Plan:
+        """Return the plan of every round that is published by now.
 
-def traces_folder(workspace: str) -> str:
-    """Return the folder of the lease files."""
-    return storage.join(workspace, "traces")
+        Raises:
+            BadInput: The file of a round is damaged.
+        """
+        there = list_rounds(self.path)
+        if fresh := [index for index in there if index not in self._plan.rounds]:
+            read = partial(read_round, self.path)
+            self._plan = self._plan.extended(storage.in_parallel(self.path, read, fresh))
+        return self._plan
 
+    def finished(self) -> list[str]:
+        """Return the names of the leases that are done, sorted."""
+        planned = self.plan().by_name
+        files = storage.list_files(traces_folder(self.path))
+        names = (file.removesuffix(".parquet") for file in files if file.endswith(".parquet"))
+        return [name for name in names if name in planned]
 
-def lease_path(workspace: str, name: str) -> str:
-    """Return the path of a lease's file."""
-    return storage.join(traces_folder(workspace), f"{name}.parquet")
+    def owed(self) -> list[Lease]:
+        """Return the planned leases that are not done, in the order of the plan."""
+        done = set(self.finished())
+        return [lease for lease in self.plan().leases if lease.name not in done]
 
+    def publish(
+        self,
+        items: Iterable[Item],
+        *,
+        after: Plan | None = None,
+        rows: int | None = None,
+        rows_of: Mapping[Kind, int] | None = None,
+    ) -> Round | None:
+        """Publish `items` as the round after those of a plan.
 
-def planned(workspace: str) -> list[Lease]:
-    """Return every lease of every published round."""
-    return [
-        lease for index in range(num_rounds(workspace)) for lease in read_leases(workspace, index)
-    ]
+        Args:
+            items: The attempts to plan.
+            after: What was planned when they were chosen; the plan of now where None.
+            rows: Rows of a lease; chosen by `lease_rows` where None, from the number of `items`.
+            rows_of: The same of single steps that want another number.
 
+        Returns:
+            The round; None where another driver has published that one first, and nothing of
+            `items` is planned.
+        """
+        after = after or self.plan()
+        if rows is None:
+            items = list(items)
+            rows = lease_rows(len(items))
+        index = after.next_round
+        data = pack_round(index, items, rows, rows_of)
+        if not storage.publish(round_path(self.path, index), data):
+            return None
+        mine = to_round(index, pq.ParquetFile(pa.BufferReader(data)))
+        if self._plan is after:
+            self._plan = after.extended([mine])
+        return mine
 
-def finished(workspace: str) -> list[str]:
-    """Return the names of the leases that are done."""
-    return [name.removesuffix(".parquet") for name in storage.list_files(traces_folder(workspace))]
+    def plan_more(
+        self,
+        find_due: Callable[[], Iterable[Item]],
+        *,
+        rows: int | None = None,
+        rows_of: Mapping[Kind, int] | None = None,
+    ) -> int:
+        """Plan what is due as the next round; return how many rows that are.
 
+        Where another driver publishes that round first, its items are planned and ours are not.
+        So what is due then is found again.
 
-def owed(workspace: str) -> list[Lease]:
-    """Return the planned leases that are not done."""
-    done = set(finished(workspace))
-    return [lease for lease in planned(workspace) if lease.name not in done]
+        Args:
+            find_due: Finds it, from what the workspace says when it is called.
+            rows: See `publish`.
+            rows_of: See `publish`.
 
+        Raises:
+            RunFault: Others were first time and again.
+        """
+        for _ in range(MAX_LOST_ROUNDS):
+            before = self.plan()
+            due = iter(find_due())
+            if (first := next(due, None)) is None:
+                return 0
+            mine = self.publish(chain([first], due), after=before, rows=rows, rows_of=rows_of)
+            if mine is not None:
+                return len(mine.ids)
+            log.info("another driver has planned round %d: looking again", before.next_round)
+        raise RunFault(
+            f"{self.path}: other drivers planned {MAX_LOST_ROUNDS} rounds before this one"
+        )
 
-def publish_lease(workspace: str, name: str, table: pa.Table, counts: LeaseCounts) -> bool:
-    """Publish a finished lease, its counts in the footer."""
-    footer = json.dumps(asdict(counts))
-    sink = pa.BufferOutputStream()
-    schema = TRACES.with_metadata({FOOTER: footer.encode()})
-    pq.write_table(table.cast(TRACES).cast(schema), sink, compression="zstd")
-    return storage.publish(lease_path(workspace, name), sink.getvalue().to_pybytes())
+    def find_items(self, ids: Iterable[str]) -> Iterator[Item]:
+        """Yield the planned items of `ids`, each once and as it was planned first."""
+        left = set(ids)
+        for _, rows in read_rows(self.path, self.plan().first_leases(left)):
+            found = rows.filter(pc.field("item_id").isin(list(left)))
+            for item_id, item in zip(found["item_id"].to_pylist(), to_items(found), strict=True):
+                if item_id in left:
+                    left.discard(item_id)
+                    yield item
 
+    def again(self, outcomes: Iterable[Outcome]) -> Iterator[Item]:
+        """Yield a further try of every item whose state is one of `outcomes`, of `RETRIABLE`.
 
-def read_counts(workspace: str, name: str) -> LeaseCounts:
-    """Return the counts in a lease file's footer."""
-    with storage.open_input(lease_path(workspace, name)) as source:
-        metadata = pq.ParquetFile(source).metadata.metadata
-    return LeaseCounts(**json.loads(metadata[FOOTER]))
+        An item whose next try is planned already is left out.
+        """
+        wanted = set(outcomes)
+        assert wanted <= {*RETRIABLE}, f"only {RETRIABLE} may be tried again, not {wanted}"
+        plan, summaries = self.plan(), self._summarize()
+        due: dict[str, dict[str, int]] = {}  # try by item, by lease
+        seen: set[str] = set()
+        for lease in plan.leases:
+            if lease.name in summaries and len(rows := summaries[lease.name].retriable):
+                states = zip(*rows.to_pydict().values(), strict=True)
+                due[lease.name] = {
+                    item_id: attempt
+                    for item_id, attempt, outcome in states
+                    if outcome in wanted
+                    and attempt == plan.last_try(item_id)
+                    and item_id not in seen
+                }
+                seen.update(due[lease.name])
+        leases = (lease for lease in plan.leases if due.get(lease.name))
+        for lease, rows in read_rows(self.path, leases):
+            for item in to_items(rows.filter(pc.field("item_id").isin(list(due[lease.name])))):
+                yield replace(item, attempt=item.attempt + 1)
 
+    def counts(self) -> list[LeaseCounts]:
+        """Return what the footer of every finished lease counts."""
+        return [one.counts for one in self._summarize().values()]
 
-def tally(workspace: str, names: Iterable[str]) -> Counter[str]:
-    """Return rows by outcome over the footers of `names` (every try counted)."""
-    outcomes: Counter[str] = Counter()
-    for counts in storage.in_parallel(workspace, partial(read_counts, workspace), names):
-        for key, rows in counts.by.items():
-            outcomes[key.rsplit("/", 1)[1]] += rows
-    return outcomes
+    def rows_by_outcome(self) -> Counter[str]:
+        """Return the rows of all tries by outcome."""
+        return sum((one.outcomes for one in self.counts()), Counter())
 
+    def outcomes(self) -> Counter[str]:
+        """Return the rows of the last finished try of every item by outcome."""
+        summaries = self._summarize()
+        last = self.plan().last_tries(summaries)
+        outcomes: Counter[str] = Counter()
+        for one in summaries.values():
+            outcomes.update(one.counts.outcomes)
+            if len(one.retriable):
+                kept = only_last_tries(one.retriable, last)
+                outcomes.subtract(one.retriable["outcome"].to_pylist())
+                outcomes.update(kept["outcome"].to_pylist())
+        return +outcomes
 
-def read_traces(
-    workspace: str,
-    recipes: Sequence[str] | None = None,
-    columns: Sequence[str] | None = None,
-) -> pa.Table:
-    """Return the traces of the highest finished try of every item.
+    def traces(
+        self, recipes: Sequence[str] | None = None, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Return the traces of the last finished try of every item.
 
-    Args:
-        workspace: Folder that holds `traces/`.
-        recipes: Only these recipes' rows; all where None.
-        columns: Only these columns; all of `TRACES` where None.
-    """
-    wanted = list(columns) if columns is not None else TRACES.names
-    needed = list(dict.fromkeys([*wanted, "item_id", "try", "recipe"]))
-    read = partial(_read_lease, workspace, columns=needed)
-    tables = list(storage.in_parallel(workspace, read, finished(workspace)))
-    schema = pa.schema([TRACES.field(name) for name in needed])
-    table = pa.concat_tables(tables) if tables else schema.empty_table()
-    if recipes is not None:
-        table = table.filter(pc.field("recipe").isin(list(recipes)))
-    return _of_highest_try(table, _highest([table])).select(wanted)
+        Args:
+            recipes: Only these recipes' rows; all where None.
+            columns: Only these columns; all of `TRACES` where None.
+        """
+        wanted = list(columns) if columns is not None else TRACES.names
+        needed = list(dict.fromkeys([*wanted, *(["recipe"] if recipes is not None else [])]))
+        tables = [pa.schema([TRACES.field(name) for name in needed]).empty_table()]
+        for _, table in self.stream_traces(self.finished(), needed):
+            if recipes is not None:
+                table = table.filter(pc.field("recipe").isin(list(recipes)))
+            tables.append(table)
+        return pa.concat_tables(tables).select(wanted)
 
+    def stream_traces(
+        self, leases: Sequence[str], columns: Sequence[str]
+    ) -> Iterator[tuple[str, pa.Table]]:
+        """Yield each of `leases` with those of its traces that are their item's last try.
 
-def stream_traces(
-    workspace: str, leases: Sequence[str], columns: Sequence[str]
-) -> Iterator[tuple[str, pa.Table]]:
-    """Yield each of `leases` with those of its traces that are their item's highest try.
+        A lease at a time is in memory.
 
-    A lease at a time is in memory, and the identifiers of items that were tried again.
+        Args:
+            leases: Finished ones: tries are compared among them.
+            columns: Of `TRACES`.
+        """
+        last = self.plan().last_tries(leases)
+        needed = list(dict.fromkeys([*columns, *(["item_id", "try"] if last else [])]))
+        read = partial(read_lease, self.path, columns=needed)
+        tables = storage.in_parallel(self.path, read, leases)
+        for name, table in zip(leases, tables, strict=True):
+            yield name, only_last_tries(table, last).select(list(columns))
 
-    Args:
-        workspace: Folder that holds `traces/`.
-        leases: Finished ones: tries are compared among them.
-        columns: Of `TRACES`.
-    """
-    counts = storage.in_parallel(workspace, partial(read_counts, workspace), leases)
-    retried = [name for name, one in zip(leases, counts, strict=True) if one.retried]
-    again = partial(_read_lease, workspace, columns=["item_id", "try"])
-    highest = _highest(storage.in_parallel(workspace, again, retried))
-    needed = list(dict.fromkeys([*columns, "item_id", "try"]))
-    read = partial(_read_lease, workspace, columns=needed)
-    tables = storage.in_parallel(workspace, read, leases)
-    for name, table in zip(leases, tables, strict=True):
-        yield name, _of_highest_try(table, highest).select(list(columns))
+    def traces_digest(self, leases: Sequence[str]) -> str:
+        """Return what changes when the traces of the finished `leases` do.
 
+        Their files never change, so their names tell, and those of the files that were moved aside:
+        a lease that is made again has its old name, and other texts.
+        """
+        aside = storage.list_files(storage.join(self.path, DAMAGED))
+        return digest([*leases], aside) if aside else digest([*leases])
 
-def _read_lease(workspace: str, name: str, columns: Sequence[str]) -> pa.Table:
-    with storage.open_input(lease_path(workspace, name)) as source:
-        return pq.ParquetFile(source).read(list(columns)).replace_schema_metadata(None)
-
-
-def _highest(tables: Iterable[pa.Table]) -> Mapping[str, int]:
-    """Return the highest try of each item that has more than its first one."""
-    highest: dict[str, int] = {}
-    for table in tables:
-        later = table.filter(pc.field("try") > 0)
-        tries = zip(later["item_id"].to_pylist(), later["try"].to_pylist(), strict=True)
-        for item_id, attempt in tries:
-            highest[item_id] = max(attempt, highest.get(item_id, 0))
-    return highest
-
-
-def _of_highest_try(table: pa.Table, highest: Mapping[str, int]) -> pa.Table:
-    if not highest:
-        return table
-    tries = zip(table["item_id"].to_pylist(), table["try"].to_pylist(), strict=True)
-    keep = [highest.get(item_id, attempt) == attempt for item_id, attempt in tries]
-    return table.filter(pa.array(keep, pa.bool_()))
-
-
-def again(workspace: str, outcomes: Iterable[Outcome]) -> list[Item]:
-    """Return a further try of every item whose state is one of `outcomes`.
-
-    An item whose next try is planned already is left out.
-    """
-    wanted = {str(outcome) for outcome in outcomes}
-    tries: dict[str, int] = {}
-    names = finished(workspace)
-    counts = storage.in_parallel(workspace, partial(read_counts, workspace), names)
-    for name, one in zip(names, counts, strict=True):
-        if wanted.intersection(key.rsplit("/", 1)[1] for key in one.by):
-            table = _read_lease(workspace, name, ["item_id", "try", "outcome"])
-            table = table.filter(pc.field("outcome").isin(sorted(wanted)))
-            for row in table.to_pylist():
-                tries[row["item_id"]] = max(row["try"], tries.get(row["item_id"], 0))
-    if not tries:
-        return []
-    highest = planned_tries(workspace, set(tries))
-    due = {item_id for item_id, attempt in tries.items() if highest[item_id] == attempt}
-    rounds = num_rounds(workspace)
-    return [
-        replace(item, attempt=tries[item.item_id] + 1, round=rounds)
-        for item in planned_items(workspace, due)
-    ]
+    def _summarize(self) -> Mapping[str, Summary]:
+        """Return what is kept of every finished lease, in the order of their names."""
+        names = self.finished()
+        fresh = [name for name in names if name not in self._summaries]
+        read = partial(summarize, self.path)
+        for name, found in zip(fresh, storage.in_parallel(self.path, read, fresh), strict=True):
+            self._summaries[name] = found
+        return {name: self._summaries[name] for name in names}

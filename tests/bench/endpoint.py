@@ -26,8 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from synth.workspace.plan import publish_round
-from synth.workspace.workspace import finished, read_counts, read_traces
+from synth.workspace.workspace import Workspace
 from tests.bench.endpoint_load import Load, make_items
 from tests.bench.endpoint_sides import words
 from tests.bench.process_cpu import run_measured
@@ -83,7 +82,7 @@ def measure(side: str, load: Load) -> Measured:
     """Run one side over the whole load."""
     _ask(load.url, "reset")
     with tempfile.TemporaryDirectory(prefix="guideweave-bench-") as folder:
-        publish_round(folder, 0, make_items(load.rows))
+        Workspace(folder).publish(make_items(load.rows))
         told, cpu_s = run_measured(words(side, load, folder), tree=load.workers > 0)
     stats = _ask(load.url, "stats")
     proofs = stats["asked"] - load.rows  # what a run asks before its first row
@@ -100,7 +99,7 @@ def kill_at_half(load: Load) -> Killed:
     """Kill a driver with half of the rows answered, and resume."""
     _ask(load.url, "reset")
     with tempfile.TemporaryDirectory(prefix="guideweave-bench-") as folder:
-        publish_round(folder, 0, make_items(load.rows))
+        Workspace(folder).publish(make_items(load.rows))
         command = words("guideweave", load, folder)
         driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
         while _ask(load.url, "stats")["answered"] < load.rows / 2:
@@ -109,10 +108,10 @@ def kill_at_half(load: Load) -> Killed:
             time.sleep(POLL_S)
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-        published = sum(read_counts(folder, name).rows for name in finished(folder))
+        published = sum(one.rows for one in Workspace(folder).counts())
         bound = _ask(load.url, "stats")["asked"] - published
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-        ids = read_traces(folder, columns=["item_id"])["item_id"].to_pylist()
+        ids = Workspace(folder).traces(columns=["item_id"])["item_id"].to_pylist()
         if len(ids) != len(set(ids)) or len(ids) != load.rows:
             raise RuntimeError(f"{len(ids)} rows of {len(set(ids))} items, {load.rows} planned")
     return Killed(repeated=_ask(load.url, "stats")["repeated"], bound=bound)

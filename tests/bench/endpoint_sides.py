@@ -19,6 +19,7 @@ from synth.config.schema import EndpointConfig, Limits, ModelConfig, SamplingCon
 from synth.records import Cell, Outcome
 from synth.run import Run
 from synth.synthesize import Options, synthesize
+from synth.workspace.workspace import Workspace
 from tests.bench.endpoint_load import MAX_TOKENS, MODEL, Load, prompt
 from tests.bench.recipes import ONE_CALL, one_call
 
@@ -71,6 +72,7 @@ def make_run(load: Load, folder: str) -> Run:
     )
     return Run(
         config=config,
+        workspace=Workspace(folder),
         recipes={ONE_CALL.name: ONE_CALL},
         recipe_paths={ONE_CALL.name: config.recipe[0]},
         guidelines={},

@@ -29,8 +29,7 @@ from synth.recipes import find_recipe
 from synth.records import Message, Outcome, Sampling
 from synth.run import Run, needed_roles
 from synth.synthesize import Options, make_work, open_chats, work_through
-from synth.workspace.plan import publish_round
-from synth.workspace.workspace import finished, owed, tally
+from synth.workspace.workspace import Workspace
 from tests.bench.flights import FOLDER_ENV, Flight, occupancy, read_flights
 from tests.bench.scheduler_load import Load, make_config, make_items, prompt, recipe_path
 
@@ -43,6 +42,7 @@ async def guideweave(load: Load, folder: str, cpu: "TreeCpu") -> None:
     recipe = find_recipe(recipe_path(load))
     run = Run(
         config=config,
+        workspace=Workspace(folder),
         recipes={recipe.name: recipe},
         recipe_paths={recipe.name: config.recipe[0]},
         guidelines={},
@@ -50,7 +50,7 @@ async def guideweave(load: Load, folder: str, cpu: "TreeCpu") -> None:
         evaluation=[],
         contaminated={},
     )
-    publish_round(folder, 0, make_items(load))
+    run.workspace.publish(make_items(load))
 
     def tell(stage: str, progress: Progress) -> None:
         cpu.look()
@@ -58,8 +58,8 @@ async def guideweave(load: Load, folder: str, cpu: "TreeCpu") -> None:
     async with open_chats(config, needed_roles(config, run.recipes.values())) as chats:
         work = make_work(run, _allowing(load, chats), "bench")
         cpu.start()
-        await work_through(config, work, owed(folder), "bench", Options(tell=tell))
-    outcomes = tally(folder, finished(folder))
+        await work_through(config, work, run.workspace.owed(), "bench", Options(tell=tell))
+    outcomes = run.workspace.rows_by_outcome()
     if outcomes != {Outcome.OK: load.rows}:
         raise RuntimeError(f"not every row was answered: {dict(outcomes)}")
 

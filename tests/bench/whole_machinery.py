@@ -13,8 +13,8 @@ from synth.calls.aio import run_to_end
 from synth.records import Cell, Outcome
 from synth.run import Run
 from synth.synthesize import Options, synthesize
-from synth.workspace.plan import publish_round
-from synth.workspace.workspace import finished, lease_path, read_counts
+from synth.workspace.leases import lease_path
+from synth.workspace.workspace import Workspace
 from tests.bench.load import Load, Served, make_config, make_items, parse_load, tell
 from tests.bench.recipes import ONE_CALL
 
@@ -23,7 +23,7 @@ def measure(load: Load) -> Served:
     """Synthesize the whole load in a run directory of its own."""
     with tempfile.TemporaryDirectory(prefix="guideweave-bench-") as folder:
         run = _make_run(load, folder)
-        publish_round(folder, 0, make_items(load))
+        Workspace(folder).publish(make_items(load))
         outcomes = run_to_end(synthesize(run, _none_accepted, Options()))
         if outcomes != {Outcome.OK: load.prompts}:
             raise RuntimeError(f"not every row was answered: {dict(outcomes)}")
@@ -35,6 +35,7 @@ def _make_run(load: Load, folder: str) -> Run:
     config = make_config(load, folder)
     return Run(
         config=config,
+        workspace=Workspace(folder),
         recipes={ONE_CALL.name: ONE_CALL},
         recipe_paths={ONE_CALL.name: config.recipe[0]},
         guidelines={},
@@ -49,7 +50,8 @@ def _none_accepted(run: Run) -> Counter[Cell]:
 
 
 def _read(run: str) -> Served:
-    counts = {name: read_counts(run, name) for name in finished(run)}
+    workspace = Workspace(run)
+    counts = dict(zip(workspace.finished(), workspace.counts(), strict=True))
     published = {name: os.stat(lease_path(run, name)).st_mtime for name in counts}
     started = min(published[name] - count.seconds for name, count in counts.items())
     return Served(

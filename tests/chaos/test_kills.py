@@ -20,8 +20,7 @@ from synth.errors import EngineDied
 from synth.records import Message, Outcome, Sampling
 from synth.run import load_run
 from synth.synthesize import Options
-from synth.workspace.plan import num_rounds, publish_round
-from synth.workspace.workspace import again, finished, owed
+from synth.workspace.workspace import Workspace
 from tests.chaos.calls import CALLS_FILE, Calls
 from tests.chaos.check import count
 from tests.chaos.kills import DRIVER, Kill, run_through
@@ -54,8 +53,8 @@ class Mortal(Runner):
 
 async def live(workspace: str, num_workers: int, turns: int | None, kind: type[Runner]) -> None:
     """Plan what is due and run it, for so many turns of the event loop or to the end."""
-    if interrupted := again(workspace, [Outcome.INTERRUPTED]):
-        publish_round(workspace, num_rounds(workspace), interrupted)
+    there = Workspace(workspace)
+    there.plan_more(lambda: there.again([Outcome.INTERRUPTED]))
     chat = ChatSpec(
         kind="scripted", model_id="scripted", script="tests.chaos.scripts:answer", max_calls=8
     )
@@ -67,7 +66,7 @@ async def live(workspace: str, num_workers: int, turns: int | None, kind: type[R
         num_workers=num_workers,
     )
     workers = [kind(work) for _ in range(num_workers)]
-    drive = Drive(workers, owed(workspace), drain_s=5.0 if kind is Runner else 0.0)
+    drive = Drive(workers, there.owed(), drain_s=5.0 if kind is Runner else 0.0)
     running = asyncio.create_task(drive.run())
     if turns is not None:
         for _ in range(turns):
@@ -92,7 +91,7 @@ def test_a_driver_killed_at_any_moment_loses_nothing(
         workspace = Path(folder, "run")
         patch.setenv(CALLS_FILE, str(Path(folder, "calls")))
         patch.setattr(metering, "FIRST_WAIT_S", 0.001)
-        publish_round(str(workspace), 0, make_items(num_items, recipe=RECIPE), rows=lease_rows)
+        Workspace(str(workspace)).publish(make_items(num_items, recipe=RECIPE), rows=lease_rows)
         for turns, kind in lives:
             asyncio.run(live(str(workspace), num_workers, turns, kind))
         asyncio.run(live(str(workspace), num_workers, None, Runner))
@@ -112,7 +111,7 @@ async def test_stopping_starts_no_further_call(
         return ""
 
     monkeypatch.setattr("synth.chat.scripted.ScriptedChat._next", stuck)
-    publish_round(str(tmp_path), 0, make_items(400, recipe=RECIPE), rows=16)
+    Workspace(str(tmp_path)).publish(make_items(400, recipe=RECIPE), rows=16)
     run = asyncio.create_task(live(str(tmp_path), 1, None, Runner))
     async with asyncio.timeout(20):
         while len(asked) < 8:  # noqa: ASYNC110 - the calls never end, so nothing tells
@@ -120,7 +119,7 @@ async def test_stopping_starts_no_further_call(
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
     assert len(asked) == 8
-    assert len(finished(str(tmp_path))) < 5, "leases that had not begun stay owed"
+    assert len(Workspace(str(tmp_path)).finished()) < 5, "leases that had not begun stay owed"
 
 
 async def test_rows_beside_a_poison_row_are_not_blamed(
@@ -142,7 +141,7 @@ async def test_rows_beside_a_poison_row_are_not_blamed(
         return "an answer"
 
     monkeypatch.setattr("synth.chat.scripted.ScriptedChat._next", engine)
-    publish_round(str(tmp_path), 0, make_items(40, recipe=RECIPE), rows=16)
+    Workspace(str(tmp_path)).publish(make_items(40, recipe=RECIPE), rows=16)
     await live(str(tmp_path), 2, None, Runner)
     found = count(tmp_path)
     assert found.outcomes == {"ok": 2 * 39, "failed": 1}

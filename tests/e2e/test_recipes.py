@@ -25,7 +25,6 @@ from synth.run import Run, load_run
 from synth.students import student_name, trainings
 from synth.synthesize import Options
 from synth.workspace.stage import Manifest, read_manifest
-from synth.workspace.workspace import owed, read_traces
 from tests.train.curated import random_model
 from train.config import FinetuneConfig
 from train.students import finetune
@@ -88,7 +87,7 @@ class Made:
 
     def rows(self, recipe: str, step: int | None = None) -> list[dict[str, Any]]:
         """Return a recipe's traces."""
-        found = read_traces(self.run.workspace, recipes=[recipe]).to_pylist()
+        found = self.run.workspace.traces(recipes=[recipe]).to_pylist()
         return [row for row in found if step in (None, row["step"])]
 
     def folder(self, model: str) -> Path:
@@ -146,7 +145,7 @@ def test_a_recipe_makes_rows_and_a_student_of_them(made: Made, recipe: str) -> N
 def test_every_trace_of_a_recipe_ends_in_one_place(made: Made, recipe: str) -> None:
     ended = made.manifest["accepted"][recipe] + made.manifest["paired"][recipe]
     assert ended + sum(made.manifest["drops"][recipe].values()) == len(made.rows(recipe))
-    assert owed(made.run.workspace) == []
+    assert made.run.workspace.owed() == []
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -8,6 +8,7 @@ from synth.config.schema import Limits, ModelConfig, SynthConfig
 from synth.recipes.base import Recipe
 from synth.records import Item, Seed, digest
 from synth.run import Run
+from synth.workspace.workspace import Workspace
 
 
 def make_seed(
@@ -38,6 +39,7 @@ def make_run(
     config = SynthConfig.model_validate({"run": str(folder), **told})
     return Run(
         config=config,
+        workspace=Workspace(config.workspace),
         recipes={recipe.name: recipe},
         recipe_paths={recipe.name: path},
         guidelines={},

@@ -6,8 +6,8 @@ from synth.batch import Batch, run_batch
 from synth.config.schema import Limits, ModelConfig, SynthConfig
 from synth.records import Sampling
 from synth.synthesize import Options
-from synth.workspace.plan import MIN_LEASE_ROWS, publish_round
-from synth.workspace.workspace import finished, owed
+from synth.workspace.plan import MIN_LEASE_ROWS
+from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_items
 
 ITEMS = make_items(4 * MIN_LEASE_ROWS)
@@ -31,13 +31,13 @@ def run(folder: Path, num_items: int) -> int:
 
 def test_what_a_larger_batch_has_planned_stays_owed(tmp_path: Path) -> None:
     workspace = str(tmp_path / "batch")
-    publish_round(workspace, 0, ITEMS)
+    Workspace(workspace).publish(ITEMS)
     wanted = MIN_LEASE_ROWS + 1
     assert run(tmp_path, wanted) == wanted
-    assert len(finished(workspace)) == len(owed(workspace)) == 2
+    assert len(Workspace(workspace).finished()) == len(Workspace(workspace).owed()) == 2
 
 
 def test_a_batch_plans_what_is_not_planned_yet(tmp_path: Path) -> None:
     assert run(tmp_path, 3) == 3
     assert run(tmp_path, len(ITEMS)) == len(ITEMS)
-    assert owed(str(tmp_path / "batch")) == []
+    assert Workspace(str(tmp_path / "batch")).owed() == []

@@ -16,7 +16,7 @@ from synth.records import Seed
 from synth.rounds import due_items, due_steps, needed, plan_due
 from synth.run import Run
 from synth.synthesize import Options, make_work, synthesize
-from synth.workspace.workspace import owed, read_traces
+from synth.workspace.workspace import Workspace
 from tests.synth import factories
 from tests.synth.factories import make_loaves
 from tests.synth.scripts import TWO_STEPS
@@ -36,7 +36,7 @@ async def test_a_later_step_is_made_from_the_traces_of_the_one_before(tmp_path: 
     assert len(list(due_items(run, nothing_accepted))) == 10
     outcomes = await synthesize(run, nothing_accepted, Options())
     assert outcomes == {"ok": 20}
-    rows = read_traces(str(tmp_path)).to_pylist()
+    rows = Workspace(str(tmp_path)).traces().to_pylist()
     drafts = {row["row_id"]: row for row in rows if row["step"] == 0}
     finals = [row for row in rows if row["step"] == 1]
     assert {row["parents"][0] for row in finals} == drafts.keys()
@@ -49,12 +49,12 @@ async def test_a_finished_run_owes_nothing_and_more_samples_owe_the_rest(tmp_pat
     assert plan_due(make_run(tmp_path, samples=1), nothing_accepted) == []
     more = await synthesize(make_run(tmp_path, samples=3), nothing_accepted, Options())
     assert more == {"ok": 30}
-    assert owed(str(tmp_path)) == []
+    assert Workspace(str(tmp_path)).owed() == []
 
 
 async def test_a_quota_is_met_within_its_budget(tmp_path: Path) -> None:
     def accepted(run: Run) -> Counter[tuple[str, str, str]]:
-        table = read_traces(run.workspace, columns=["recipe", "label", "category", "row_id"])
+        table = run.workspace.traces(columns=["recipe", "label", "category", "row_id"])
         rows = [row for row in table.to_pylist() if int(row["row_id"][0], 16) < 8]
         return Counter((r["recipe"], r["label"], r["category"]) for r in rows)
 
@@ -106,7 +106,7 @@ async def test_a_quota_waits_for_the_step_that_decides_and_counts_its_candidates
     seen: list[int] = []
 
     def accepted(run: Run) -> Counter[tuple[str, str, str]]:
-        table = read_traces(run.workspace, columns=["recipe", "label", "category", "step"])
+        table = run.workspace.traces(columns=["recipe", "label", "category", "step"])
         rows = [row for row in table.to_pylist() if row["step"] == 1]
         seen.append(len(rows))
         return Counter((r["recipe"], r["label"], r["category"]) for r in rows)
@@ -121,7 +121,7 @@ async def test_a_quota_waits_for_the_step_that_decides_and_counts_its_candidates
 async def test_a_quota_out_of_reach_ends_with_its_budget(tmp_path: Path) -> None:
     run = make_run(tmp_path, accepted=Accepted(per_category=20, budget=30))
     await synthesize(run, nothing_accepted, Options())
-    steps = Counter(read_traces(run.workspace)["step"].to_pylist())
+    steps = Counter(run.workspace.traces()["step"].to_pylist())
     assert steps == {0: 30, 1: 30}  # what later steps make of the candidates is none of them
     assert plan_due(run, nothing_accepted) == []
 
@@ -134,8 +134,8 @@ async def test_what_was_interrupted_is_finished_before_the_next_step(tmp_path: P
     await runner.drain()
     for lease in leases:
         await runner.run(lease)
-    assert set(read_traces(run.workspace)["outcome"].to_pylist()) == {"interrupted"}
+    assert set(run.workspace.traces()["outcome"].to_pylist()) == {"interrupted"}
     assert due_steps(run) == {"two_steps": 0}
     assert {(item.step, item.attempt) for item in due_items(run, nothing_accepted)} == {(0, 1)}
     await synthesize(run, nothing_accepted, Options())
-    assert Counter(read_traces(run.workspace)["step"].to_pylist()) == {0: 5, 1: 5}
+    assert Counter(run.workspace.traces()["step"].to_pylist()) == {0: 5, 1: 5}

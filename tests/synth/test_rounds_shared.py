@@ -10,7 +10,7 @@ from synth.rounds import due_steps, interrupted, owed_by, plan_due
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from synth.workspace.plan import read_items
-from synth.workspace.workspace import owed, read_traces
+from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_loaves, make_run
 from tests.synth.iterated import ITERATED, WANTED, pretend_trained, scripted_student
 from tests.synth.test_rounds import nothing_accepted
@@ -42,12 +42,12 @@ async def test_one_run_does_not_answer_for_the_students_of_another(runs: tuple[R
     planned = plan_due(other, nothing_accepted)
     assert [lease.step for lease in planned] == [2]
     assert owed_by(one) == []
-    assert owed(one.workspace) == planned
+    assert one.workspace.owed() == planned
     assert due_steps(one) == {}
     await synthesize(one, nothing_accepted, Options())
-    assert owed(one.workspace) == planned
+    assert one.workspace.owed() == planned
     await synthesize(other, nothing_accepted, Options())
-    rows = read_traces(one.workspace).to_pylist()
+    rows = one.workspace.traces().to_pylist()
     told = [row["answer"].split(":")[0] for row in rows if row["step"] == 2]
     assert sorted(told) == ["Again"] * WANTED + ["Once"] * WANTED
 
@@ -58,7 +58,7 @@ async def test_what_another_run_left_in_the_middle_is_its_own_to_finish(
     one, other = runs
     await synthesize(one, nothing_accepted, Options())
     left = plan_due(other, nothing_accepted)
-    items = [item for lease in left for item in read_items(other.workspace, lease)]
-    monkeypatch.setattr("synth.rounds.again", lambda *_: items)
+    items = [item for lease in left for item in read_items(other.workspace.path, lease)]
+    monkeypatch.setattr(Workspace, "again", lambda *_: items)
     assert interrupted(one) == []
     assert interrupted(other) == items

@@ -18,8 +18,9 @@ from synth.errors import BadInput
 from synth.recipes import find_recipe
 from synth.records import Cell, Seed
 from synth.run import Run
-from synth.status import Footers, read_status, shortfalls
+from synth.status import read_status, shortfalls
 from synth.synthesize import Options, synthesize
+from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_seed
 
 SCRIPTS = "tests.synth.scripts"
@@ -29,10 +30,12 @@ def make_run(folder: Path, recipe: str = "echo", seeds: int = 20, **fields: Any)
     found = find_recipe(f"{SCRIPTS}.{recipe}")
     train: list[Seed] = [make_seed(f"Question {i}?", category=f"c{i % 2}/x") for i in range(seeds)]
     teacher = ModelConfig(model="scripted", engine_args={"script": f"{SCRIPTS}:repeat"})
+    config = SynthConfig(
+        run=str(folder), samples=1, teacher=teacher, limits=Limits(workers=0), **fields
+    )
     return Run(
-        config=SynthConfig(
-            run=str(folder), samples=1, teacher=teacher, limits=Limits(workers=0), **fields
-        ),
+        config=config,
+        workspace=Workspace(config.workspace),
         recipes={found.name: found},
         recipe_paths={found.name: f"{SCRIPTS}.{recipe}"},
         guidelines={"srg": load_guidelines("srg")},
@@ -57,22 +60,6 @@ async def test_a_finished_run_from_its_footers(tmp_path: Path) -> None:
     assert status.beat.ended
     assert status.beat.left_s is None
     assert (status.beat.done, status.beat.planned) == (20, 20)
-
-
-def refuse(*args: object) -> None:
-    raise AssertionError("read again")
-
-
-async def test_plans_and_footers_are_read_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await synthesize(make_run(tmp_path), nothing, Options())
-    footers = Footers(str(tmp_path))
-    counts, leases = footers.read(), footers.planned()
-    assert len(leases) == 2
-    monkeypatch.setattr("synth.status.read_counts", refuse)
-    monkeypatch.setattr("synth.status.read_leases", refuse)
-    assert (footers.read(), footers.planned()) == (counts, leases)
 
 
 async def test_retried_items_count_once_by_their_last_try(tmp_path: Path) -> None:

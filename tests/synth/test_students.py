@@ -8,7 +8,7 @@ import pytest
 from synth import rounds, storage, students
 from synth.config.schema import ModelConfig
 from synth.curate.rules import Drop
-from synth.dataset import set_aside
+from synth.dataset import excluded_traces
 from synth.errors import BadInput
 from synth.recipes.base import Recipe, Step, Train
 from synth.rounds import due_steps, plan_due
@@ -22,7 +22,6 @@ from synth.students import (
     trainings,
 )
 from synth.synthesize import Options, next_session, synthesize
-from synth.workspace.workspace import owed, planned, read_traces
 from tests.synth.factories import make_loaves, make_run
 from tests.synth.iterated import (
     ITERATED,
@@ -49,8 +48,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 async def make(run: Run) -> dict[int, int]:
     """Generate what can be, and return the rows there are by step."""
     await synthesize(run, nothing_accepted, Options())
-    assert owed(run.workspace) == []
-    return by_step(read_traces(run.workspace).to_pylist())
+    assert run.workspace.owed() == []
+    return by_step(run.workspace.traces().to_pylist())
 
 
 async def test_steps_wait_for_the_model_they_sample_from(run: Run) -> None:
@@ -69,13 +68,15 @@ async def test_a_model_trained_anew_is_asked_anew_and_old_rows_no_longer_count(r
     pretend_trained(run.config, "iterated-first")
     pretend_trained(run.config, "iterated")
     await make(run)
-    assert set(set_aside(run)) == set()
-    old = {r["row_id"] for r in read_traces(run.workspace).to_pylist() if r["step"] > 0}
+    assert set(excluded_traces(run)) == set()
+    old = {r["row_id"] for r in run.workspace.traces().to_pylist() if r["step"] > 0}
     pretend_trained(run.config, "iterated-first", version=2)
-    assert set(set_aside(run)) == old  # the second model's rows were made from the first one's
+    assert (
+        set(excluded_traces(run)) == old
+    )  # the second model's rows were made from the first one's
     assert await make(run) == {0: 4, 2: 2 * WANTED, 4: 2 * WANTED}
-    rows = read_traces(run.workspace).to_pylist()
-    fresh = [r for r in rows if r["step"] == 2 and r["row_id"] not in set(set_aside(run))]
+    rows = run.workspace.traces().to_pylist()
+    fresh = [r for r in rows if r["step"] == 2 and r["row_id"] not in set(excluded_traces(run))]
     assert {row["answer"].split(":")[0] for row in fresh} == {"Again"}
 
 
@@ -85,7 +86,7 @@ async def test_what_was_planned_for_another_student_is_never_asked_of_this_one(r
     plan_due(run, nothing_accepted)
     pretend_trained(run.config, "iterated-first", version=2)
     await synthesize(run, nothing_accepted, Options())
-    rows = [row for row in read_traces(run.workspace).to_pylist() if row["step"] == 2]
+    rows = [row for row in run.workspace.traces().to_pylist() if row["step"] == 2]
     invalid = [row for row in rows if row["outcome"] == "invalid"]
     assert len(invalid) == 3
     assert "trained anew" in invalid[0]["error"]
@@ -98,13 +99,13 @@ async def test_rows_and_leases_of_steps_that_are_no_more_do_not_count(run: Run) 
     await make(run)
     pretend_trained(run.config, "iterated")
     plan_due(run, nothing_accepted)
-    assert {lease.step for lease in owed(run.workspace)} == {4}
+    assert {lease.step for lease in run.workspace.owed()} == {4}
     shorter = replace(ITERATED, steps=ITERATED.steps[:2])
     fewer = replace(run, recipes={shorter.name: shorter})
     assert plan_due(fewer, nothing_accepted) == []
     assert due_steps(fewer) == {}
-    rows = read_traces(run.workspace).to_pylist()
-    assert by_step(students.current_rows(shorter, rows, {})) == {0: 4}
+    current = students.current_traces(shorter, run.workspace.traces(), {})
+    assert by_step(current.to_pylist()) == {0: 4}
 
 
 async def test_a_step_says_how_many_rows_its_leases_have(run: Run) -> None:
@@ -112,7 +113,7 @@ async def test_a_step_says_how_many_rows_its_leases_have(run: Run) -> None:
     for name in ("iterated-first", "iterated"):
         pretend_trained(run.config, name)
         await make(run)
-    leases = planned(run.workspace)
+    leases = list(run.workspace.plan().leases)
     assert {lease.num_rows for lease in leases if lease.step == 4} == {1}
     assert {lease.num_rows for lease in leases if lease.step == 2} == {3, 1}
 
@@ -129,8 +130,8 @@ async def test_a_session_serves_one_student(run: Run) -> None:
     assert (opened.student, sorted(opened.models)) == ("iterated-first", ["student"])
     of_second = opened.leases[0]._replace(step=4)
     assert opened.able(run, [*opened.leases, of_second]) == [*opened.leases]
-    storage.remove(f"{run.workspace}/models/iterated-first/manifest.json")
-    assert next_session(run, owed(run.workspace)) is None
+    storage.remove(f"{run.workspace.path}/models/iterated-first/manifest.json")
+    assert next_session(run, run.workspace.owed()) is None
 
 
 def test_roles_that_can_not_live_together_have_sessions_of_their_own(run: Run) -> None:
@@ -211,21 +212,21 @@ async def test_a_recipe_samples_on_until_its_tokens_are_spent(run: Run) -> None:
     tokens = run.config.model_copy(update={"tokens": 300, "samples": 1})
     spending = replace(run, config=tokens)
     await make(spending)
-    rows = read_traces(run.workspace).to_pylist()
+    rows = run.workspace.traces().to_pylist()
     spent = sum(row["output_tokens"] for row in rows)
     dearest = max(row["output_tokens"] for row in rows)
     assert 100 <= spent < 100 + 2 * dearest * 2  # a third for each phase; a round is two seeds
     assert await make(spending) == {0: len(rows)}
 
 
-async def test_what_came_after_the_tokens_were_spent_is_set_aside(run: Run) -> None:
+async def test_what_came_after_the_tokens_were_spent_is_excluded(run: Run) -> None:
     await make(run)
-    rows = read_traces(run.workspace).to_pylist()
+    rows = run.workspace.traces().to_pylist()
     dearest = max(row["output_tokens"] for row in rows)
     enough = 3 * sum(row["output_tokens"] for row in rows)  # a third for each phase
     found = [
-        set_aside(replace(run, config=run.config.model_copy(update={"tokens": tokens})))
+        excluded_traces(replace(run, config=run.config.model_copy(update={"tokens": tokens})))
         for tokens in (enough, enough - 1, dearest // 2)
     ]
-    assert [len(aside) for aside in found] == [0, 1, len(rows)]
-    assert {reason for aside in found for reason in aside.values()} == {Drop.OVER_BUDGET}
+    assert [len(excluded) for excluded in found] == [0, 1, len(rows)]
+    assert {reason for excluded in found for reason in excluded.values()} == {Drop.OVER_BUDGET}

@@ -1,14 +1,18 @@
 """Makers of finished traces, for what looks at them."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from guidelines import Guideline, GuidelineSet
+from synth import storage
 from synth.records import TRACES, digest, row_id
-from synth.workspace.workspace import LeaseCounts, publish_lease
+from synth.workspace.leases import LeaseCounts, publish_lease
+from synth.workspace.plan import PLAN, list_rounds, round_path
 
 GUIDELINE_TEXT = (
     "Name who could be hurt if you answered fully: the person asking, someone they know, "
@@ -93,13 +97,21 @@ def make_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 def publish_traces(
     workspace: str, rows: Sequence[Mapping[str, Any]], lease_rows: int = 4
 ) -> list[str]:
-    """Publish `rows` as finished leases, in their order; return the leases' names."""
+    """Publish `rows` as the finished leases of a round, in their order; return the names."""
     names = []
+    planned: list[dict[str, Any]] = []
     for start in range(0, len(rows), lease_rows):
         part = rows[start : start + lease_rows]
         name = digest([[row["item_id"], row["try"]] for row in part])
+        outcomes = Counter(f"{row['recipe']}/{row['label']}/x/{row['outcome']}" for row in part)
         retried = sum(row["try"] > 0 for row in part)
-        counts = LeaseCounts(rows=len(part), retried=retried)
+        counts = LeaseCounts(rows=len(part), by=dict(outcomes), retried=retried)
         publish_lease(workspace, name, make_table(part), counts)
+        planned += [{**row, "lease": name, "guidelines": ""} for row in part]
         names.append(name)
+    if planned:
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(planned, PLAN), sink)
+        index = len(list_rounds(workspace))
+        storage.publish(round_path(workspace, index), sink.getvalue().to_pybytes())
     return names

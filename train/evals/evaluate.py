@@ -20,6 +20,7 @@ from synth.recipes import find_recipe
 from synth.records import Item, Seed, digest
 from synth.seeds.seeds import load_seeds, split_seeds
 from synth.workspace.stage import MANIFEST, Manifest, dump, manifest_digest, stage
+from synth.workspace.workspace import Workspace
 from train.evals.ask import (
     Questions,
     Subject,
@@ -236,7 +237,7 @@ def evaluate(
     records = judge_records(config.run, run_batch, of.panel, _answers(of, run_batch, subjects))
     manifests = {name: _count(of, subjects[name], records[name]) for name in names}
     for name, subject in subjects.items():
-        publish_measures(_batch(of, subject).workspace, of.panel, records[name])
+        publish_measures(Workspace(_batch(of, subject).workspace), of.panel, records[name])
     conclude(of, run_batch, records, manifests)
     if section.representation is not None:
         represent(config, section, section.representation, of.questions.prompts, models)

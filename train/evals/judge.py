@@ -19,7 +19,6 @@ from itertools import combinations
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from synth import storage
 from synth.batch import RunBatch, asking_revision, judge_exchanges, judge_revision
@@ -41,7 +40,8 @@ from synth.measures import Judgement, measured, publish_measure
 from synth.models.families import THINK_CLOSE, THINK_OPEN
 from synth.models.identity import identify
 from synth.records import Item, Outcome
-from synth.workspace.workspace import batch_workspace, finished, lease_path
+from synth.workspace.leases import read_lease
+from synth.workspace.workspace import Workspace, batch_workspace
 from train.evals.agreement import cohen_kappa
 from train.evals.attacks import read_reply
 from train.evals.certify import Certificate, matches, read_certificate
@@ -316,7 +316,9 @@ def ask_seat(
     return judge_exchanges(run_batch, workspace, seat.judge, seat.model, exchanges, stage)
 
 
-def publish_measures(workspace: str, panel: Sequence[Seat], records: Sequence[Record]) -> None:
+def publish_measures(
+    workspace: Workspace, panel: Sequence[Seat], records: Sequence[Record]
+) -> None:
     """Publish each judge's verdicts on the `ok` answers beside them, a file a lease.
 
     A file is never replaced, so a lease has none while a verdict on it has failed (`retry` may
@@ -328,41 +330,40 @@ def publish_measures(workspace: str, panel: Sequence[Seat], records: Sequence[Re
         records: Judged.
     """
     wanted = [(seat, scope) for seat in panel if _looks_at_one(seat) for scope in seat.scopes]
-    done = [measured(workspace, _measure(seat, scope), seat.revision) for seat, scope in wanted]
+    done = [
+        measured(workspace.path, _measure(seat, scope), seat.revision) for seat, scope in wanted
+    ]
     owed = {
         lease: due
-        for lease in (finished(workspace) if wanted else ())
+        for lease in (workspace.finished() if wanted else ())
         if (due := [one for one, has in zip(wanted, done, strict=True) if lease not in has])
     }
     by_row = {record.row_id: record for record in records}
-    answers = storage.in_parallel(workspace, partial(_answered, workspace), owed)
+    answers = storage.in_parallel(workspace.path, partial(_answered, workspace.path), owed)
     for (lease, due), row_ids in zip(owed.items(), answers, strict=True):
         if by_row.keys() >= set(row_ids):
             for seat, scope in due:
-                _publish(workspace, seat, scope, lease, [by_row[row_id] for row_id in row_ids])
+                _publish(workspace.path, seat, scope, lease, [by_row[row_id] for row_id in row_ids])
 
 
 def _measure(seat: Seat, scope: Scope) -> str:
     return f"{seat.judge.name}.{scope}"
 
 
-def _answered(workspace: str, lease: str) -> list[str]:
+def _answered(folder: str, lease: str) -> list[str]:
     """Return the row ids of a lease's `ok` rows."""
-    with storage.open_input(lease_path(workspace, lease)) as source:
-        rows = pq.read_table(source, columns=["row_id", "outcome"]).to_pylist()
+    rows = read_lease(folder, lease, ["row_id", "outcome"]).to_pylist()
     return [row["row_id"] for row in rows if row["outcome"] == Outcome.OK]
 
 
-def _publish(
-    workspace: str, seat: Seat, scope: Scope, lease: str, answers: Sequence[Record]
-) -> None:
+def _publish(folder: str, seat: Seat, scope: Scope, lease: str, answers: Sequence[Record]) -> None:
     """Publish what a seat says of a lease's answers, unless a verdict failed."""
     found = {record.row_id: record.says(seat.judge.name, scope) for record in answers}
     told = {row_id: one for row_id, one in found.items() if one is not None}
     if not any(one.reason.startswith(Outcome.FAILED) for one in told.values()):
         judgements = [Judgement(one.value, one.verdict, one.raw) for one in told.values()]
         name = _measure(seat, scope)
-        publish_measure(workspace, name, seat.revision, lease, list(told), judgements)
+        publish_measure(folder, name, seat.revision, lease, list(told), judgements)
 
 
 def _looks_at_one(seat: Seat) -> bool:

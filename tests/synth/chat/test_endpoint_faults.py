@@ -13,8 +13,7 @@ from synth.drive.drive import Drive
 from synth.drive.runner import Runner, Work
 from synth.errors import PoolDown, Refused
 from synth.records import Outcome, Sampling
-from synth.workspace.plan import publish_round
-from synth.workspace.workspace import again, finished, owed, planned, read_counts, read_traces
+from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_items
 from tests.synth.fault_server import (
     Fault,
@@ -48,7 +47,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plan(workspace: Path, rows: int = ROWS) -> None:
-    publish_round(str(workspace), 0, make_items(rows), rows=16)
+    Workspace(str(workspace)).publish(make_items(rows), rows=16)
 
 
 async def run(workspace: Path, server: FaultServer, **options: Any) -> None:
@@ -70,18 +69,18 @@ async def run(workspace: Path, server: FaultServer, **options: Any) -> None:
     )
     runner = Runner(work)
     try:
-        await Drive([runner], owed(str(workspace)), drain_s=5).run()
+        await Drive([runner], Workspace(str(workspace)).owed(), drain_s=5).run()
     finally:
         await runner.close()
 
 
 def outcomes(workspace: Path) -> Counter[str]:
-    return Counter(read_traces(str(workspace))["outcome"].to_pylist())
+    return Counter(Workspace(str(workspace)).traces()["outcome"].to_pylist())
 
 
 def assert_complete(workspace: Path, server: FaultServer) -> None:
     """Check that every row is there, at its first try, with the one completion made for it."""
-    table = read_traces(str(workspace))
+    table = Workspace(str(workspace)).traces()
     assert Counter(table["outcome"].to_pylist()) == {"ok": len(table)}
     assert set(table["try"].to_pylist()) == {0}
     assert set(table["calls"].to_pylist()) == {1}
@@ -95,7 +94,7 @@ async def test_a_fault_that_passes_costs_no_row(tmp_path: Path, fault: Fault) ->
     plan(tmp_path, 24)
     async with running(FaultServer(at_first(fault))) as server:
         await run(tmp_path, server)
-    table = read_traces(str(tmp_path))
+    table = Workspace(str(tmp_path)).traces()
     assert Counter(table["outcome"].to_pylist()) == {"ok": 24}
     assert set(table["try"].to_pylist()) == {0}
     assert len(server.requests) == 48
@@ -135,7 +134,7 @@ async def test_rows_that_the_server_rejects(tmp_path: Path) -> None:
         await run(tmp_path, server)
     assert outcomes(tmp_path) == {"ok": ROWS - 3, "invalid": 1, "failed": 2}
     assert len(server.requests) == ROWS, "none was sent twice"
-    errors = [error for error in read_traces(str(tmp_path))["error"].to_pylist() if error]
+    errors = [error for error in Workspace(str(tmp_path)).traces()["error"].to_pylist() if error]
     assert any("maximum context length" in error for error in errors)
 
 
@@ -161,7 +160,8 @@ async def test_a_server_that_refuses_us_ends_the_run_which_resumes(
         assert states["ok"] > 0
         assert set(states) <= {"ok", "interrupted"}
         server.mishaps = lambda prompt, number: None
-        publish_round(str(tmp_path), 1, again(str(tmp_path), [Outcome.INTERRUPTED]), rows=16)
+        workspace = Workspace(str(tmp_path))
+        workspace.publish(workspace.again([Outcome.INTERRUPTED]), rows=16)
         await run(tmp_path, server)
     assert outcomes(tmp_path) == {"ok": ROWS}
 
@@ -203,8 +203,7 @@ async def test_the_footers_say_what_was_taken(tmp_path: Path) -> None:
     plan(tmp_path)
     async with running(FaultServer()) as server:
         await run(tmp_path, server)
-    found = [read_counts(str(tmp_path), name).usage for name in finished(str(tmp_path))]
-    assert len(found) == len(planned(str(tmp_path)))
+    found = [counts.usage for counts in Workspace(str(tmp_path)).counts()]
     one = {"calls": 16, "uncounted": 0, "prompt_tokens": 112, "output_tokens": 48}
     assert found == [{"teacher": one}] * 3
 
@@ -215,8 +214,8 @@ async def test_tokens_that_no_server_counted_are_null(tmp_path: Path) -> None:
     server.counts_tokens = False
     async with running(server):
         await run(tmp_path, server)
-    table = read_traces(str(tmp_path))
+    table = Workspace(str(tmp_path)).traces()
     assert set(table["prompt_tokens"].to_pylist()) == {None}
     assert set(table["output_tokens"].to_pylist()) == {None}
-    [name] = finished(str(tmp_path))
-    assert read_counts(str(tmp_path), name).usage["teacher"]["uncounted"] == 16
+    [counts] = Workspace(str(tmp_path)).counts()
+    assert counts.usage["teacher"]["uncounted"] == 16

@@ -17,7 +17,7 @@ from synth.records import ABILITIES, Message, Sampling
 from synth.run import load_run
 from synth.status import read_status
 from synth.synthesize import Options
-from synth.workspace.workspace import read_traces
+from synth.workspace.workspace import Workspace
 from tests.synth.vllm_server import SERVED, serving
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -139,7 +139,7 @@ def test_a_run_without_ray(url: str, tmp_path: Path) -> None:
         limits=Limits(workers=0, call_timeout_s=120),
     )
     make_traces(load_run(config), Options())
-    table = read_traces(config.run)
+    table = Workspace(config.run).traces()
     assert len(table) == 8
     assert set(table["outcome"].to_pylist()) <= {"ok", "unparsed", "truncated"}
     assert all(count > 0 for count in table["output_tokens"].to_pylist())

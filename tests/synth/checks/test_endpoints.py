@@ -16,7 +16,7 @@ from synth.errors import BadInput, PoolDown
 from synth.records import ABILITIES, Ability, Cell
 from synth.run import Run
 from synth.synthesize import Options, synthesize
-from synth.workspace.workspace import finished
+from synth.workspace.workspace import Workspace
 from tests.synth.fault_server import Fault, FaultServer, always, at_first, running
 from tests.synth.test_status import make_run
 
@@ -107,7 +107,7 @@ async def test_a_run_ends_before_its_first_row(tmp_path: Path) -> None:
     async with running(server):
         with pytest.raises(BadInput, match="refuses it"):
             await synthesize(with_endpoint(tmp_path, server), nothing, Options())
-    assert finished(str(tmp_path)) == []
+    assert Workspace(str(tmp_path)).finished() == []
 
 
 async def test_a_finished_run_asks_nobody(tmp_path: Path) -> None:

@@ -24,8 +24,7 @@ from synth.cluster.metrics import (
 )
 from synth.drive.drive import Drive
 from synth.drive.worker import start_workers, stop_workers
-from synth.workspace.plan import publish_round
-from synth.workspace.workspace import owed
+from synth.workspace.workspace import Workspace
 from tests.synth.drive.test_drive import make_work
 from tests.synth.factories import make_items
 
@@ -89,10 +88,10 @@ def wait_for(address: str, seen: Callable[[str], bool]) -> str:
 
 
 def test_a_workers_numbers_arrive(address: str, tmp_path: Path) -> None:
-    publish_round(str(tmp_path), 0, make_items(40), rows=16)
+    Workspace(str(tmp_path)).publish(make_items(40), rows=16)
     workers = start_workers(make_work(tmp_path), 60, run=RUN, stage=STAGE)
     try:
-        asyncio.run(Drive(workers, owed(str(tmp_path))).run())
+        asyncio.run(Drive(workers, Workspace(str(tmp_path)).owed()).run())
         page = wait_for(
             address,
             lambda page: (

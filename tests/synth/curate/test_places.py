@@ -42,7 +42,7 @@ def test_every_trace_is_in_one_place_whatever_the_leases(
     rows = make_rows(drawn)
     stale = {r["row_id"]: Drop.STALE for r in rows[::3] if r["step"] == 2 and any_stale}
     with tempfile.TemporaryDirectory() as name:
-        folder, manifest = curated(Path(name) / "a", rows, aside=stale)
+        folder, manifest = curated(Path(name) / "a", rows, excluded=stale)
         kept = [row["row_id"] for p in folder.glob("sft/*") for row in pq.read_table(p).to_pylist()]
         drops = pq.read_table(folder / "drops.parquet")["row_id"].to_pylist()
         counts = (manifest["accepted"], manifest["paired"], manifest["drops"])
@@ -52,7 +52,7 @@ def test_every_trace_is_in_one_place_whatever_the_leases(
         assert paired == len({row["row_id"] for row in rows} - {*kept, *drops})
         assert accepted + paired + len(drops) == len(rows)
         chance.shuffle(rows)
-        again, shuffled = curated(Path(name) / "b", rows, aside=stale, lease_rows=3)
+        again, shuffled = curated(Path(name) / "b", rows, excluded=stale, lease_rows=3)
         assert shuffled["shards"] == manifest["shards"]
         assert files_of(again) == files_of(folder)
 

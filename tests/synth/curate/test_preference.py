@@ -201,7 +201,7 @@ def test_stale_traces_are_in_nothing(tmp_path: Path) -> None:
     assert before["pairs"]["pairing"] == {"prefer": {"outcome": len(TOPICS)}}
     assert list((folder / "preference").iterdir())
     config = make_config(tmp_path, str(tmp_path / "mine.yaml"))
-    manifest = run_stage(config, recipes=RECIPES, aside=stale)
+    manifest = run_stage(config, recipes=RECIPES, excluded=stale)
     assert manifest["inputs"]["aside"] != before["inputs"]["aside"]
     assert manifest["pairs"]["pairing"] == {"prefer": {}}
     assert manifest["drops"]["pairing"]["stale"] == len(stale)

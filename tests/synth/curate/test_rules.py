@@ -68,11 +68,11 @@ def test_every_other_outcome_is_a_reason(outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
-@pytest.mark.parametrize("aside", [Drop.STALE, Drop.OVER_BUDGET])
-def test_a_trace_set_aside_is_dropped_for_that_whatever_else_it_is(
-    outcome: Outcome, aside: Drop
+@pytest.mark.parametrize("excluded", [Drop.STALE, Drop.OVER_BUDGET])
+def test_an_excluded_trace_is_dropped_for_that_whatever_else_it_is(
+    outcome: Outcome, excluded: Drop
 ) -> None:
-    assert reason(outcome=outcome, aside=aside, elsewhere=UNUSED) is aside
+    assert reason(outcome=outcome, excluded=excluded, elsewhere=UNUSED) is excluded
 
 
 @pytest.mark.parametrize("outcome", [each for each in Outcome if each is not Outcome.OK])

@@ -35,7 +35,7 @@ def test_every_row_comes_back_for_its_file(
 def test_shards_are_the_same_bytes_however_little_is_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shards = []
+    found = []
     for name, buffer_bytes in (("a", 1 << 30), ("b", 1)):
         monkeypatch.setattr(shards, "BUFFER_BYTES", buffer_bytes)
         folder = tmp_path / name
@@ -43,6 +43,6 @@ def test_shards_are_the_same_bytes_however_little_is_in_memory(
         stage_tests.publish_traces(str(folder), stage_tests.sample_rows())
         policy = stage_tests.write_policy(folder, heldout_share=0.25, shard_rows=9)
         manifest = stage_tests.run_stage(stage_tests.make_config(folder, policy))
-        shards.append([shard["sha256"] for shard in manifest["shards"]])
-    assert shards[0] == shards[1]
-    assert len(shards[0]) > 4
+        found.append([shard["sha256"] for shard in manifest["shards"]])
+    assert found[0] == found[1]
+    assert len(found[0]) > 4

@@ -19,6 +19,7 @@ from synth.curate.card import cell
 from synth.curate.shards import is_heldout, supervised_row
 from synth.records import Message, pack_context
 from synth.workspace.stage import Manifest
+from synth.workspace.workspace import Workspace
 from tests.synth.traces import (
     GUIDELINE_TEXT,
     GUIDELINES,
@@ -66,7 +67,7 @@ def run_stage(config: SynthConfig, **changes: Any) -> Manifest:
         "guideline_sets": [GUIDELINES],
         "fingerprint": {"teacher": "a | b"},
     }
-    return curate(config, **{**arguments, **changes})
+    return curate(config, Workspace(config.workspace), **{**arguments, **changes})
 
 
 def write_policy(folder: Path, **fields: Any) -> str:
@@ -240,6 +241,7 @@ def test_counts_for_quotas_are_those_of_the_curation(curated: tuple[Path, Manife
     run = folder.parents[1]
     counts = count_accepted(
         make_config(run, str(run / "mine.yaml")),
+        Workspace(str(run)),
         recipes=PLAIN,
         evaluation_prompts={"e": "Nothing like them."},
         guideline_sets=[GUIDELINES],

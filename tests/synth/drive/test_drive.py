@@ -15,8 +15,8 @@ from synth.drive.drive import Drive
 from synth.drive.runner import MIN_RESERVE, Runner, Work
 from synth.errors import PoolDown
 from synth.records import Outcome, Sampling
-from synth.workspace.plan import planned_tries, publish_round, read_items, read_leases
-from synth.workspace.workspace import again, finished, lease_path, owed, read_traces, tally
+from synth.workspace.leases import lease_path
+from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_items
 from tests.synth.scripts import repeat
 
@@ -35,35 +35,38 @@ def make_work(workspace: Path, script: str = "repeat", **options: Any) -> Work:
 
 
 async def run_all(work: Work, num_workers: int = 2) -> Drive:
-    drive = Drive([Runner(work) for _ in range(num_workers)], owed(work.workspace), drain_s=5)
+    drive = Drive(
+        [Runner(work) for _ in range(num_workers)], Workspace(work.workspace).owed(), drain_s=5
+    )
     await drive.run()
     return drive
 
 
 def outcomes(workspace: Path) -> Counter[str]:
-    return Counter(read_traces(str(workspace))["outcome"].to_pylist())
+    return Counter(Workspace(str(workspace)).traces()["outcome"].to_pylist())
 
 
 async def test_every_item_ends_in_one_row(tmp_path: Path) -> None:
     items = make_items(100)
-    publish_round(str(tmp_path), 0, items, rows=16)
+    Workspace(str(tmp_path)).publish(items, rows=16)
     drive = await run_all(make_work(tmp_path))
-    table = read_traces(str(tmp_path))
+    table = Workspace(str(tmp_path)).traces()
     assert sorted(table["item_id"].to_pylist()) == sorted(item.item_id for item in items)
     assert drive.progress.outcomes == {"ok": 100}
-    assert tally(str(tmp_path), finished(str(tmp_path))) == {"ok": 100}
+    assert Workspace(str(tmp_path)).rows_by_outcome() == {"ok": 100}
     answers = dict(zip(table["prompt"].to_pylist(), table["answer"].to_pylist(), strict=True))
     assert answers["Question number 3?"] == "You asked: Question number 3?"
 
 
 async def test_resume_runs_only_what_has_no_file(tmp_path: Path) -> None:
-    publish_round(str(tmp_path), 0, make_items(64), rows=16)
+    workspace = Workspace(str(tmp_path))
+    workspace.publish(make_items(64), rows=16)
     work = make_work(tmp_path)
     await run_all(work)
-    lost = finished(str(tmp_path))[1]
-    kept = {n: storage.read(lease_path(str(tmp_path), n)) for n in finished(str(tmp_path))}
+    lost = workspace.finished()[1]
+    kept = {n: storage.read(lease_path(str(tmp_path), n)) for n in workspace.finished()}
     storage.remove(lease_path(str(tmp_path), lost))
-    assert [lease.name for lease in owed(str(tmp_path))] == [lost]
+    assert [lease.name for lease in workspace.owed()] == [lost]
     drive = await run_all(work)
     assert drive.progress.outcomes == {"ok": 16}
     for name, data in kept.items():
@@ -72,26 +75,27 @@ async def test_resume_runs_only_what_has_no_file(tmp_path: Path) -> None:
 
 
 async def test_a_recipe_bug_is_a_failed_row_and_retry_plans_it_again(tmp_path: Path) -> None:
-    publish_round(str(tmp_path), 0, make_items(20, recipe="tests.synth.scripts.broken"))
+    Workspace(str(tmp_path)).publish(make_items(20, recipe="tests.synth.scripts.broken"))
     await run_all(make_work(tmp_path))
-    table = read_traces(str(tmp_path))
+    table = Workspace(str(tmp_path)).traces()
     assert outcomes(tmp_path) == {"failed": 20}
     assert set(table["error"].to_pylist()) == {"ZeroDivisionError: this recipe has a bug"}
-    tries = again(str(tmp_path), [Outcome.FAILED])
+    workspace = Workspace(str(tmp_path))
+    tries = list(workspace.again([Outcome.FAILED]))
     assert {item.attempt for item in tries} == {1}
-    publish_round(str(tmp_path), 1, tries)
-    assert again(str(tmp_path), [Outcome.FAILED]) == [], "the next try is planned already"
+    workspace.publish(tries)
+    assert list(workspace.again([Outcome.FAILED])) == [], "the next try is planned already"
     mended = {"tests.synth.scripts.broken": "tests.synth.scripts.echo"}
     await run_all(make_work(tmp_path, recipes=mended))
     assert outcomes(tmp_path) == {"ok": 20}
-    assert set(planned_tries(str(tmp_path)).values()) == {1}
+    assert {workspace.plan().last_try(item.item_id) for item in tries} == {1}
 
 
 async def test_only_the_poison_row_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metering, "FIRST_WAIT_S", 0.001)
-    publish_round(str(tmp_path), 0, make_items(40))
+    Workspace(str(tmp_path)).publish(make_items(40))
     await run_all(make_work(tmp_path, "deadly"))
-    table = read_traces(str(tmp_path))
+    table = Workspace(str(tmp_path)).traces()
     assert outcomes(tmp_path) == {"ok": 39, "failed": 1}
     [error] = [error for error in table["error"].to_pylist() if error]
     assert error.startswith("Poison: ")
@@ -109,7 +113,7 @@ async def test_stopping_keeps_finished_rows_and_resume_ends_the_rest(
             await asyncio.sleep(3600)
         return repeat(messages, sampling)
 
-    publish_round(str(tmp_path), 0, make_items(48), rows=16)
+    Workspace(str(tmp_path)).publish(make_items(48), rows=16)
     work = make_work(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr("synth.chat.scripted.ScriptedChat._next", slow)
@@ -120,8 +124,9 @@ async def test_stopping_keeps_finished_rows_and_resume_ends_the_rest(
             await run
     states = outcomes(tmp_path)
     assert states["ok"] == 10
-    assert states["interrupted"] == 16 * len(finished(str(tmp_path))) - 10
-    publish_round(str(tmp_path), 1, again(str(tmp_path), [Outcome.INTERRUPTED]))
+    assert states["interrupted"] == 16 * len(Workspace(str(tmp_path)).finished()) - 10
+    workspace = Workspace(str(tmp_path))
+    workspace.publish(workspace.again([Outcome.INTERRUPTED]))
     await run_all(work)
     assert outcomes(tmp_path) == {"ok": 48}
 
@@ -130,27 +135,19 @@ async def test_a_dead_pool_ends_the_run_with_rows_owed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metering, "FIRST_WAIT_S", 0.01)
-    publish_round(str(tmp_path), 0, make_items(16))
+    Workspace(str(tmp_path)).publish(make_items(16))
     work = make_work(tmp_path, "unreachable", pool_deadline_s=0.2)
     with pytest.raises(PoolDown, match="teacher pool has answered nothing"):
         await run_all(work)
     assert set(outcomes(tmp_path)) <= {"interrupted"}
 
 
-def test_publishing_a_round_twice_keeps_the_first(tmp_path: Path) -> None:
-    first = publish_round(str(tmp_path), 0, make_items(40), rows=16)
-    second = publish_round(str(tmp_path), 0, make_items(8), rows=16)
-    assert first == second == read_leases(str(tmp_path), 0)
-    items = [item for lease in first for item in read_items(str(tmp_path), lease)]
-    assert items == make_items(40)
-
-
 async def test_no_worker_hoards_rows_that_another_could_start(tmp_path: Path) -> None:
-    publish_round(str(tmp_path), 0, make_items(1_000), rows=16)
+    Workspace(str(tmp_path)).publish(make_items(1_000), rows=16)
     work = make_work(tmp_path, "slow", num_workers=2)
     work = replace(work, chats={"teacher": replace(work.chats["teacher"], max_calls=256)})
     runners = [Runner(work) for _ in range(2)]
-    drive = asyncio.create_task(Drive(runners, owed(str(tmp_path))).run())
+    drive = asyncio.create_task(Drive(runners, Workspace(str(tmp_path)).owed()).run())
     most = 0
     while not drive.done():
         await asyncio.sleep(0.001)

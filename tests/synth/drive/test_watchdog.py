@@ -14,7 +14,7 @@ from synth.drive.drive import Drive
 from synth.drive.runner import Runner
 from synth.recipes.base import Recipe, Step
 from synth.records import Message, Sampling, Trace
-from synth.workspace.plan import publish_round, read_leases
+from synth.workspace.workspace import Workspace
 from tests.synth.drive.test_drive import make_work
 from tests.synth.factories import make_items
 from tests.synth.scripts import echo
@@ -39,10 +39,12 @@ async def test_a_stuck_row_is_named_with_its_step_and_age(
     monkeypatch.setattr(drive, "SLOW_ROW_S", 0.05)
     [item] = make_items(1, recipe="tests.synth.drive.test_watchdog.LATER")
     item = replace(item, step=1)
-    publish_round(str(tmp_path), 0, [item])
+    Workspace(str(tmp_path)).publish([item])
     runner = Runner(make_work(tmp_path))
     monkeypatch.setattr(runner._chats["teacher"], "_script", stuck)
-    running = asyncio.create_task(Drive([runner], read_leases(str(tmp_path), 0)).run())
+    running = asyncio.create_task(
+        Drive([runner], list(Workspace(str(tmp_path)).plan().leases)).run()
+    )
     with caplog.at_level(logging.WARNING, "synth.drive.drive"):
         while not caplog.messages:  # noqa: ASYNC110 - a log sets no event
             await asyncio.sleep(0.01)

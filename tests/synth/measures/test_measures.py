@@ -17,6 +17,7 @@ from synth.measures import (
     read_measures,
     revisions,
 )
+from synth.workspace.workspace import Workspace
 from tests.synth.traces import (
     GUIDELINE_TEXT,
     GUIDELINES,
@@ -146,8 +147,8 @@ def test_missing_judgements_are_made_once_and_never_replaced(tmp_path: Path) -> 
     mine = [Judgement(-1.0, "mine", "")] * 4
     publish_measure(workspace, "length", revision, first, [r["row_id"] for r in rows[:4]], mine)
     publish_traces(workspace, rows[4:])
-    assert ensure_measures(workspace, ["length"], [GUIDELINES]) == {"length": revision}
-    found = read_measures(workspace, "length", revision)
+    assert ensure_measures(Workspace(workspace), ["length"], [GUIDELINES]) == {"length": revision}
+    found = read_measures(Workspace(workspace), "length", revision)
     assert found.schema == JUDGEMENTS
     verdicts = dict(zip(found["row_id"].to_pylist(), found["verdict"].to_pylist(), strict=True))
     assert [verdicts[row["row_id"]] for row in rows] == ["mine"] * 4 + ["counted"] * 2
@@ -162,17 +163,17 @@ def test_one_task_a_lease_and_none_when_all_is_there(tmp_path: Path) -> None:
             yield function(lease)
 
     leases = publish_traces(str(tmp_path), [make_trace(f"Question {i}?") for i in range(10)])
-    ensure_measures(str(tmp_path), list(MEASURES), [GUIDELINES], counting_map)
+    ensure_measures(Workspace(str(tmp_path)), list(MEASURES), [GUIDELINES], counting_map)
     assert sorted(tasks) == sorted(leases)
-    ensure_measures(str(tmp_path), list(MEASURES), [GUIDELINES], counting_map)
+    ensure_measures(Workspace(str(tmp_path)), list(MEASURES), [GUIDELINES], counting_map)
     assert len(tasks) == len(leases)
 
 
 def test_only_finished_traces_are_judged(tmp_path: Path) -> None:
     rows = [make_trace("A?"), make_trace("B?", outcome="failed", answer=""), make_trace("C?")]
     publish_traces(str(tmp_path), rows)
-    found = ensure_measures(str(tmp_path), ["refusal"], [])
-    table = read_measures(str(tmp_path), "refusal", found["refusal"], ["row_id"])
+    found = ensure_measures(Workspace(str(tmp_path)), ["refusal"], [])
+    table = read_measures(Workspace(str(tmp_path)), "refusal", found["refusal"], ["row_id"])
     assert set(table["row_id"].to_pylist()) == {rows[0]["row_id"], rows[2]["row_id"]}
 
 
@@ -182,10 +183,10 @@ def test_only_leakage_depends_on_the_guidelines() -> None:
 
 
 def test_nothing_measured_reads_as_an_empty_table(tmp_path: Path) -> None:
-    found = read_measures(str(tmp_path), "length", "0" * 12)
+    found = read_measures(Workspace(str(tmp_path)), "length", "0" * 12)
     assert found.equals(pa.Table.from_pylist([], JUDGEMENTS))
 
 
 def test_an_unknown_measure_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="must be one of sections"):
-        ensure_measures(str(tmp_path), ["beauty"], [])
+        ensure_measures(Workspace(str(tmp_path)), ["beauty"], [])

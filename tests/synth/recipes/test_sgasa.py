@@ -16,7 +16,7 @@ from synth.recipes.sgasa_asking import PerLabel, SgasaOptions
 from synth.recipes.sgasa_items import ANSWERS, GUIDELINES, PROMPTS, SAMPLES, guideline_items
 from synth.records import Item, Message, Reply, Sampling
 from synth.synthesize import Options, synthesize
-from synth.workspace.workspace import read_traces
+from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_run, make_seed
 from tests.synth.sgasa_scripts import (
     GUIDELINE,
@@ -245,7 +245,7 @@ async def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
             tmp_path, sgasa(options), "sgasa", seeds=SEEDS, teacher=model, options=chosen
         )
         await synthesize(run, lambda _: Counter(), Options())
-        rows = read_traces(str(tmp_path)).to_pylist()
+        rows = Workspace(str(tmp_path)).traces().to_pylist()
         return Counter((row["step"], row["label"]) for row in rows)
 
     found = await steps(OPTIONS)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.workspace.workspace import finished, read_traces, stream_traces
+from synth.workspace.workspace import Workspace
 from tests.synth.traces import make_trace, publish_traces
 
 
@@ -34,11 +34,12 @@ def test_only_the_highest_try_of_an_item_is_read(
     for row in rows:
         last[row["item_id"]] = max(row["try"], last.get(row["item_id"], 0))
     expected = sorted(row["answer"] for row in rows if row["try"] == last[row["item_id"]])
-    with tempfile.TemporaryDirectory() as workspace:
-        publish_traces(workspace, rows, lease_rows)
-        assert sorted(read_traces(workspace)["answer"].to_pylist()) == expected
-        parts = dict(stream_traces(workspace, finished(workspace), ["answer", "prompt"]))
-        assert list(parts) == finished(workspace)
+    with tempfile.TemporaryDirectory() as folder:
+        publish_traces(folder, rows, lease_rows)
+        workspace = Workspace(folder)
+        assert sorted(workspace.traces()["answer"].to_pylist()) == expected
+        parts = dict(workspace.stream_traces(workspace.finished(), ["answer", "prompt"]))
+        assert list(parts) == workspace.finished()
         streamed = pa.concat_tables(parts.values())
         assert streamed.column_names == ["answer", "prompt"]
         assert sorted(streamed["answer"].to_pylist()) == expected

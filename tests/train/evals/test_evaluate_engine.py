@@ -15,9 +15,8 @@ import ray
 from synth.batch import run_batch
 from synth.config.schema import Limits, ModelConfig, SeedsConfig, SynthConfig
 from synth.judges import find_judge
-from synth.status import Footers
 from synth.synthesize import Options
-from synth.workspace.workspace import batches
+from synth.workspace.workspace import Workspace, batches
 from train.evals.config import EvaluateConfig
 from train.evals.evaluate import evaluate
 from train.evals.records import read_records
@@ -72,5 +71,5 @@ def test_every_answer_of_a_real_student_is_judged_by_a_real_judge(tmp_path: Path
     found = json.loads((folder / "results.json").read_text())
     assert [seat["judge"] for seat in found["judges"]] == ["refusal_rules", *JUDGES]
     for workspace in batches(config.run).values():
-        rows = sum(counts.rows for counts in Footers(workspace).read())
+        rows = sum(counts.rows for counts in Workspace(workspace).counts())
         assert 0 < rows <= len(records), "equal exchanges are asked once"

@@ -16,7 +16,7 @@ from synth.errors import RowFault
 from synth.measures import read_measures
 from synth.records import Message, Reply, Sampling
 from synth.synthesize import Options
-from synth.workspace.workspace import batches
+from synth.workspace.workspace import Workspace, batches
 from tests.train.evaluations import HELP, REFUSAL, make_configs
 from train.evals.config import EvaluateConfig
 from train.evals.evaluate import evaluate
@@ -180,7 +180,7 @@ def test_verdicts_stand_beside_the_answers_as_a_measure(tmp_path: Path) -> None:
     [folder] = Path(answers, "measures").iterdir()
     name, _, revision = folder.name.rpartition("-")
     assert name == "llama_guard3.answer"
-    rows = read_measures(answers, name, revision).to_pylist()
+    rows = read_measures(Workspace(answers), name, revision).to_pylist()
     told = {r.row_id: r.judged[0] for r in records_of(config)}
     assert {row["row_id"]: row["verdict"] for row in rows} == {
         row_id: judged.verdict for row_id, judged in told.items()
@@ -194,7 +194,7 @@ def test_verdicts_that_failed_are_no_measure_yet(tmp_path: Path) -> None:
     assert reasons == {"", "failed RowFault"}
     answers = next(path for name, path in batches(config.run).items() if "answers" in name)
     revision = results(config)["judges"][1]["revision"]
-    rows = read_measures(answers, "llama_guard3.answer", revision).to_pylist()
+    rows = read_measures(Workspace(answers), "llama_guard3.answer", revision).to_pylist()
     assert len(rows) < len(records_of(config))
     assert {row["verdict"] for row in rows} <= {"safe"}
 

@@ -15,7 +15,7 @@ from synth.dataset import make_traces, retry_failed
 from synth.records import Message, Sampling
 from synth.run import load_run
 from synth.synthesize import Options
-from synth.workspace.workspace import read_traces
+from synth.workspace.workspace import Workspace
 from tests.train import guided
 from tests.train.guided import CITES_HARM
 from train.evals.config import FaithfulnessConfig
@@ -124,9 +124,9 @@ def test_a_replay_gives_the_same_bytes_and_asks_nothing(tmp_path: Path) -> None:
     Path(config.run, "evals", "faithfulness", "manifest.json").unlink()
 
     def recall(batch: Batch) -> pa.Table:
-        before = read_traces(batch.workspace)
+        before = Workspace(batch.workspace).traces()
         after = run_batch(config, Options(), batch)
-        assert read_traces(batch.workspace) == before
+        assert Workspace(batch.workspace).traces() == before
         return after
 
     faithfulness(config, SECTION, recall)
@@ -179,7 +179,7 @@ def test_more_traces_are_made_beside_those_made_before(tmp_path: Path) -> None:
     few, many = ({item.item_id for item in batch.items} for batch in batches)
     assert few < many
     assert len({batch.workspace for batch in batches}) == 1
-    assert read_traces(batches[0].workspace).num_rows == 12
+    assert Workspace(batches[0].workspace).traces().num_rows == 12
 
 
 def test_derived_sets_differ_in_one_guideline() -> None:

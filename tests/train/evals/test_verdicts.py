@@ -9,7 +9,7 @@ import pytest
 
 from synth.batch import Batch, RunBatch
 from synth.config.schema import SynthConfig
-from synth.workspace.workspace import batches
+from synth.workspace.workspace import Workspace, batches
 from tests.train.evals.test_evaluate_judged import configs, records_of, runner, scripted
 from tests.train.evaluations import HELP, make_record
 from train.evals import judge
@@ -99,10 +99,10 @@ def test_a_measure_waits_until_all_of_a_lease_is_judged_and_is_not_made_again(
     [folder] = Path(answers, "measures").iterdir()
     files = {file.name: file.read_bytes() for file in folder.iterdir()}
     shutil.rmtree(folder)
-    publish_measures(answers, panel, records[1:])
+    publish_measures(Workspace(answers), panel, records[1:])
     assert len(files) - len(list(folder.iterdir())) == 1
-    publish_measures(answers, panel, records)
+    publish_measures(Workspace(answers), panel, records)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == files
     with monkeypatch.context() as patch:
-        patch.setattr(judge, "lease_path", lambda *_: pytest.fail("read a measured lease"))
-        publish_measures(answers, panel, records)
+        patch.setattr(judge, "read_lease", lambda *_: pytest.fail("read a measured lease"))
+        publish_measures(Workspace(answers), panel, records)

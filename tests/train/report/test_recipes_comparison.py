@@ -4,15 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from synth.recipes import RECIPES
 from synth.recipes.base import Models, Recipe, Step, Train
-from synth.records import TRACES, Item, Trace
-from synth.workspace.workspace import LeaseCounts, publish_lease
+from synth.records import Item, Trace, digest
+from tests.synth.traces import publish_traces
 from train.evals.stats import Resampling
 from train.report.recipes.counts import (
     Curated,
@@ -51,7 +50,7 @@ def trace_row(seed: str, sample: int = 0, **given: Any) -> dict[str, Any]:
     row_id = given.get("row_id", f"{seed}-{sample}")
     return {
         "row_id": row_id,
-        "item_id": f"item {row_id}",
+        "item_id": digest("item", row_id),
         "try": 0,
         "recipe": "refusal",
         "step": 0,
@@ -168,8 +167,7 @@ def test_traces_of_another_runs_student_count_nowhere() -> None:
 def test_every_try_of_every_lease_is_read(tmp_path: Path) -> None:
     assert read_tries(str(tmp_path)).num_rows == 0
     for attempt in (0, 1):
-        table = pa.Table.from_pylist([trace_row("s0", **{"try": attempt})], schema=TRACES)
-        publish_lease(str(tmp_path), f"lease-{attempt}", table, LeaseCounts(rows=1))
+        publish_traces(str(tmp_path), [trace_row("s0", **{"try": attempt})])
     assert read_tries(str(tmp_path))["try"].to_pylist() == [0, 1]
 
 

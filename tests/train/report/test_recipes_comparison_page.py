@@ -13,9 +13,8 @@ import yaml
 
 from guidelines import BadInput
 from synth.curate.select import DROPS
-from synth.records import TRACES
 from synth.workspace.stage import dump
-from synth.workspace.workspace import LeaseCounts, publish_lease
+from tests.synth.traces import publish_traces
 from tests.train.curated import sft_row, write_curated
 from tests.train.evaluations import make_configs, run_with, usual_replies
 from tests.train.report.test_recipes_comparison import trace_row
@@ -68,8 +67,7 @@ def write_student(run: Path, arm: str) -> None:
 def write_traces(run: Path) -> None:
     for recipe in ACCEPTED:
         rows = [trace_row(f"s{i}", row_id=f"s{i}-0-{recipe}", recipe=recipe) for i in range(6)]
-        table = pa.Table.from_pylist(rows, schema=TRACES)
-        publish_lease(str(run), f"lease-{recipe}", table, LeaseCounts(rows=6))
+        publish_traces(str(run), rows, lease_rows=6)
 
 
 def write_accepted(run: Path, accepted: dict[str, int]) -> None:

@@ -15,13 +15,11 @@ from functools import lru_cache
 from typing import Any
 
 from guidelines import Guideline, GuidelineSet
-from synth.config.schema import SynthConfig
 from synth.judges.reading import words
 from synth.measures.leakage import TITLE_MIN_WORDS
 from synth.recipes import Recipe
 from synth.records import Item, Outcome, digest
-from synth.workspace import workspace as ledger
-from synth.workspace.plan import planned_items
+from synth.workspace.workspace import Workspace
 from train.evals.config import FaithfulnessConfig
 from train.evals.metrics import PromptCount
 
@@ -218,7 +216,7 @@ Shown = tuple[CitedTrace, bool | None]  # a trace, and whether it shows somethin
 
 
 def cited_traces(
-    config: SynthConfig,
+    workspace: Workspace,
     section: FaithfulnessConfig,
     recipe: Recipe,
     sets: Mapping[str, GuidelineSet],
@@ -226,15 +224,14 @@ def cited_traces(
     """Yield whole traces of the recipe's last step, chosen by digest.
 
     Args:
-        config: The run.
+        workspace: The run's.
         section: How many at most.
         recipe: A guided one.
         sets: Guideline sets by name; traces made under others are passed over.
     """
-    leases = ledger.finished(config.workspace)
     whole = (
         row
-        for _, table in ledger.stream_traces(config.workspace, leases, _COLUMNS)
+        for _, table in workspace.stream_traces(workspace.finished(), _COLUMNS)
         for row in table.to_pylist()
         if row["recipe"] == recipe.name
         and row["step"] == len(recipe.steps) - 1
@@ -243,7 +240,7 @@ def cited_traces(
     rows = heapq.nsmallest(
         section.measured, whole, key=lambda row: digest(section.seed, row["row_id"])
     )
-    planned = planned_items(config.workspace, {row["item_id"] for row in rows})
+    planned = workspace.find_items(row["item_id"] for row in rows)
     items = {item.item_id: item for item in planned}
     for row in rows:
         item = items[row["item_id"]]

@@ -16,8 +16,8 @@ from synth.models.identity import identify
 from synth.recipes import find_recipe
 from synth.records import digest
 from synth.run import load_set
-from synth.workspace import workspace as ledger
 from synth.workspace.stage import Manifest, dump, stage
+from synth.workspace.workspace import Workspace
 from train.evals.config import FaithfulnessConfig
 from train.evals.faithfulness import citations
 from train.evals.faithfulness.citations import CitedTrace, Row, Shown, cited_traces, count_prompts
@@ -71,15 +71,17 @@ def faithfulness(config: SynthConfig, section: FaithfulnessConfig, run: RunBatch
     """
     folder = storage.join(config.run, "evals", STAGE)
     path = storage.join(config.run, "evals", RESULT_FILE)
+    workspace = Workspace(config.workspace)
     sets = {given.name: given for given in map(load_set, config.guidelines)}
     guided = [recipe for recipe in config.recipe if find_recipe(recipe).guided]
     measured = {
-        find_recipe(recipe).name: _measure(config, section, recipe, sets, run) for recipe in guided
+        find_recipe(recipe).name: _measure(config, workspace, section, recipe, sets, run)
+        for recipe in guided
     }
     inputs = {
         "faithfulness": digest(section.model_dump(mode="json")),
         "recipes": digest(list(config.recipe)),
-        "traces": digest(ledger.finished(config.workspace)),
+        "traces": workspace.traces_digest(workspace.finished()),
         "made_again": digest({name: _states(one.made) for name, one in measured.items()}),
         "guidelines": digest({name: given.digest for name, given in sets.items()}),
         "teacher": identify(config.teacher).digest,
@@ -99,6 +101,7 @@ def faithfulness(config: SynthConfig, section: FaithfulnessConfig, run: RunBatch
 
 def _measure(
     config: SynthConfig,
+    workspace: Workspace,
     section: FaithfulnessConfig,
     path: str,
     sets: Mapping[str, GuidelineSet],
@@ -110,7 +113,7 @@ def _measure(
     under the guideline. Nor can those that had one guideline alone.
     """
     recipe = find_recipe(path)
-    traces = list(cited_traces(config, section, recipe, sets))
+    traces = list(cited_traces(workspace, section, recipe, sets))
     able = [t for t in traces if len(recipe.steps) == 1 and len(t.given.guidelines) > 1]
     by_id = {trace.row["row_id"]: trace for trace in able}
     cited = [(name, t.row["seed_id"], t.citations.cited) for name, t in by_id.items()]

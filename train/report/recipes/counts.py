@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from synth import storage
 from synth.curate import Drop
 from synth.curate.curation import DROPS_FILE
 from synth.recipes.base import Recipe, Row
 from synth.records import TRACES
-from synth.students import current_rows, student_name, trainings
-from synth.token_budget import over_budget
-from synth.workspace import workspace as ledger
+from synth.students import current_traces, student_name, trainings
+from synth.token_budget import ACCOUNT_SCHEMA, over_budget
+from synth.workspace.damage import open_parquet
+from synth.workspace.leases import read_lease
+from synth.workspace.workspace import Workspace
 from train.evals.metrics import DIGITS, estimate_json
 from train.evals.stats import NOTHING, Estimate, Resampling, Term, estimate, ratio
 from train.report.tables import Json
@@ -25,6 +26,7 @@ COLUMNS = (
     *("row_id", "item_id", "try", "recipe", "step", "parents", "seed_id", "pair"),
     *("sample_index", "teacher", "output_tokens"),
 )
+SCHEMA = pa.schema([TRACES.field(name) for name in COLUMNS])
 
 WEIGHTS = ".safetensors"
 
@@ -91,12 +93,11 @@ class Curated:
     undetermined: AbstractSet[str]
 
 
-def read_tries(workspace: str) -> pa.Table:
+def read_tries(folder: str) -> pa.Table:
     """Return every try of every item: what had to be tried again has cost its tokens, too."""
-    read = partial(_read_lease, workspace)
-    tables = storage.in_parallel(workspace, read, ledger.finished(workspace))
-    schema = pa.schema([TRACES.field(name) for name in COLUMNS])
-    return pa.concat_tables([schema.empty_table(), *tables])
+    read = partial(read_lease, folder, columns=COLUMNS)
+    tables = storage.in_parallel(folder, read, Workspace(folder).finished())
+    return pa.concat_tables([SCHEMA.empty_table(), *tables])
 
 
 def read_curated(folder: str, manifest: Json) -> Curated:
@@ -138,8 +139,10 @@ def generation(
         models: What records call the model of each finished training.
         resampling: Behind the intervals.
     """
-    current = current_rows(recipe, _of_highest_try(tries), models)
-    over = set() if budget is None else over_budget(budget, recipe, current)
+    last = pa.Table.from_pylist(_of_highest_try(tries), SCHEMA)
+    current = current_traces(recipe, last, models).to_pylist()
+    made_of = pa.Table.from_pylist(current, ACCOUNT_SCHEMA)
+    over = set() if budget is None else over_budget(budget, recipe, made_of)
     counted = [row for row in current if row["row_id"] not in over]
     made, spent = _tries_of(tries, current), _tries_of(tries, counted)
     candidates = [row for row in counted if row["step"] == supervised]
@@ -201,13 +204,9 @@ def _cluster(row: Row) -> str:
     return row["pair"] or row["seed_id"]
 
 
-def _read_lease(workspace: str, name: str) -> pa.Table:
-    return _read(ledger.lease_path(workspace, name), COLUMNS)
-
-
 def _read(path: str, columns: Sequence[str]) -> pa.Table:
-    with storage.open_input(path) as source:
-        return pq.ParquetFile(source).read(list(columns)).replace_schema_metadata(None)
+    with open_parquet(path) as file:
+        return file.read(list(columns)).replace_schema_metadata(None)
 
 
 def learning(recipe: Recipe, models: Mapping[str, Json], curated: Json) -> Json:

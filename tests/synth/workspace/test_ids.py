@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synth.records import digest
-from synth.workspace.plan import Known
+from synth.workspace.ids import IdSet
 
 # Few values, so that identifiers meet; zeros at the ends are what a fixed width might lose.
 IDENTIFIERS = st.lists(
@@ -17,7 +17,7 @@ IDENTIFIERS = st.lists(
 
 @given(st.lists(IDENTIFIERS), IDENTIFIERS)
 def test_it_is_the_set_of_all_parts(parts: list[list[str]], asked: list[str]) -> None:
-    known = Known(parts)
+    known = IdSet(parts)
     expected = {identifier for part in parts for identifier in part}
     assert len(known) == len(expected)
     assert known.contains(asked).tolist() == [identifier in expected for identifier in asked]
