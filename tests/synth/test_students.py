@@ -71,9 +71,8 @@ async def test_a_model_trained_anew_is_asked_anew_and_old_rows_no_longer_count(r
     assert set(excluded_traces(run)) == set()
     old = {r["row_id"] for r in run.workspace.traces().to_pylist() if r["step"] > 0}
     pretend_trained(run.config, "iterated-first", version=2)
-    assert (
-        set(excluded_traces(run)) == old
-    )  # the second model's rows were made from the first one's
+    # The second model's rows were made from the first one's.
+    assert set(excluded_traces(run)) == old
     assert await make(run) == {0: 4, 2: 2 * WANTED, 4: 2 * WANTED}
     rows = run.workspace.traces().to_pylist()
     fresh = [r for r in rows if r["step"] == 2 and r["row_id"] not in set(excluded_traces(run))]
