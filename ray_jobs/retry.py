@@ -1,15 +1,19 @@
-"""`guideweave retry RUN`: plan failed items again."""
+"""`guideweave retry RUN`: plan failed items again, and set damaged files aside."""
 
 import click
 
+from guidelines.plain import one_line
 from ray_jobs.exits import finish
-from synth.dataset import retry_failed
+from synth.dataset import retry_failed, set_damaged_aside
 
 
 @click.command()
 @click.argument("run", metavar="RUN", type=click.Path())
-def command(run: str) -> None:
+@click.option("--damaged", is_flag=True, help="First move files aside that can not be read.")
+def command(run: str, damaged: bool) -> None:
     """Plan every failed item of a run again; the run's own command then makes them."""
+    for path in set_damaged_aside(run) if damaged else ():
+        click.echo(f"{one_line(path)}: damaged, moved aside; what it held is owed again")
     click.echo(f"{retry_failed(run)} failed items are planned again")
 
 

@@ -20,6 +20,7 @@ from synth.status import check_is_run
 from synth.students import current_traces, has_students, model_ids
 from synth.synthesize import Options, synthesize
 from synth.token_budget import ACCOUNT, over_budget
+from synth.workspace.damage import move_damaged_aside
 from synth.workspace.ids import find_rows
 from synth.workspace.plan import lease_rows
 from synth.workspace.stage import Manifest
@@ -146,6 +147,17 @@ def _spread(config: SynthConfig) -> Map:
         yield from ray_map(function, leases)
 
     return spread
+
+
+def set_damaged_aside(run: str) -> list[str]:
+    """Move the damaged files of a run and of its batches aside; return where they stood.
+
+    Raises:
+        BadInput: `run` is no run directory.
+    """
+    check_is_run(run)
+    folders = dict.fromkeys((run, workspace_of(run), *batches(run).values()))
+    return [path for folder in folders for path in move_damaged_aside(folder)]
 
 
 def retry_failed(run: str) -> int:

@@ -6,6 +6,7 @@ and what may be done, and nobody takes it for a file that is not there.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,9 @@ from synth import storage
 from synth.errors import BadInput
 from synth.records import digest_bytes
 
-DAMAGED = "damaged"  # the folder for them, in the workspace
+MANIFEST = "manifest.json"
+DAMAGED = "damaged"  # the folder for them, beside what they were part of
+_OURS = re.compile(r"(round-\d{3,}|[0-9a-f]{24})\.parquet")  # other names are nobody's
 _WAY_OUT = "`guideweave retry --damaged RUN` moves it aside, and what it held is made again"
 
 
@@ -75,11 +78,52 @@ def read_json(path: str) -> dict[str, Any] | None:
     return found
 
 
-def move_aside(workspace: str, path: str) -> str:
-    """Move a damaged file into the workspace's folder for them; return where it is then."""
-    data = storage.read(path)
-    name = f"{digest_bytes(data)[:8]}-{path.rsplit('/', 1)[1]}"
-    aside = storage.join(workspace, DAMAGED, name)
-    storage.publish(aside, data)
-    storage.remove(path)
-    return aside
+def move_damaged_aside(folder: str) -> list[str]:
+    """Move the damaged files of a run or batch into its folder for them; return where they stood.
+
+    Plans, traces and measures are read to their last byte, and manifests whole. What was in a file
+    that is moved is owed again, or made again by its stage. Measures of traces that are moved go
+    with them: those made again are other texts.
+    """
+    files = list(_files(folder))
+    moved = [path for path in files if _is_damaged(path)]
+    traces = storage.join(folder, "traces")
+    lost = {path.rsplit("/", 1)[1] for path in moved if path.rsplit("/", 1)[0] == traces}
+    measures = storage.join(folder, "measures")
+    of_lost = (p for p in files if p.startswith(measures) and p.rsplit("/", 1)[1] in lost)
+    moved = list(dict.fromkeys([*moved, *of_lost]))
+    for path in moved:
+        data = storage.read(path)
+        name = f"{digest_bytes(data)[:8]}-{path.rsplit('/', 1)[1]}"
+        storage.publish(storage.join(folder, DAMAGED, name), data)
+        storage.remove(path)
+    return moved
+
+
+def _files(folder: str) -> Iterator[str]:
+    """Yield the paths of the files that count."""
+    measures = storage.join(folder, "measures")
+    tables = [storage.join(folder, part) for part in ("plan", "traces")]
+    tables += [storage.join(measures, name) for name in storage.list_folders(measures)]
+    for table in tables:
+        for name in filter(_OURS.fullmatch, storage.list_files(table)):
+            yield storage.join(table, name)
+    for kind in ("curated", "models", "evals"):
+        above = storage.join(folder, kind)
+        stages = (above, *(storage.join(above, name) for name in storage.list_folders(above)))
+        for stage in stages:
+            if storage.exists(path := storage.join(stage, MANIFEST)):
+                yield path
+
+
+def _is_damaged(path: str) -> bool:
+    try:
+        if path.endswith(MANIFEST):
+            read_json(path)
+            return False
+        with open_parquet(path) as file:
+            for group in range(file.num_row_groups):
+                file.read_row_group(group)
+    except BadInput:
+        return True
+    return False

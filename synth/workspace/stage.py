@@ -13,8 +13,8 @@ from typing import Any
 
 from synth import storage
 from synth.records import digest
+from synth.workspace.damage import MANIFEST, read_json
 
-MANIFEST = "manifest.json"
 log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
@@ -22,11 +22,12 @@ Inputs = Mapping[str, str]
 
 
 def read_manifest(folder: str) -> Manifest | None:
-    """Return the manifest of `folder`, or None where the stage is not complete."""
-    try:
-        return json.loads(storage.read(storage.join(folder, MANIFEST)))
-    except FileNotFoundError:
-        return None
+    """Return the manifest of `folder`, or None where the stage is not complete.
+
+    Raises:
+        BadInput: It is damaged.
+    """
+    return read_json(storage.join(folder, MANIFEST))
 
 
 def changed_inputs(folder: str, inputs: Inputs) -> list[str] | None:

@@ -69,6 +69,8 @@ def from_drafts(traces: Before) -> Iterator[Item]:
         )
 
 
+ECHO = Recipe(name="echo", version=1, steps=(Step(echo),), needs=NEEDS, guided=False)
+
 TWO_STEPS = Recipe(
     name="two_steps",
     version=1,

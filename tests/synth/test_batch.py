@@ -13,8 +13,8 @@ from tests.synth.factories import make_items
 ITEMS = make_items(4 * MIN_LEASE_ROWS)
 
 
-def run(folder: Path, num_items: int) -> int:
-    """Run a batch of the first items and return how many rows it has."""
+def make_batch(folder: Path, num_items: int) -> tuple[SynthConfig, Batch]:
+    """Make up a batch of the first items, and the run that it is beside."""
     model = ModelConfig(model="scripted")
     config = SynthConfig(run=str(folder), teacher=model, limits=Limits(workers=0))
     batch = Batch(
@@ -26,6 +26,12 @@ def run(folder: Path, num_items: int) -> int:
         sampling=Sampling(),
         fingerprint="f" * 24,
     )
+    return config, batch
+
+
+def run(folder: Path, num_items: int) -> int:
+    """Run a batch of the first items and return how many rows it has."""
+    config, batch = make_batch(folder, num_items)
     return run_batch(config, Options(), batch).num_rows
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guidelines import load_guidelines
 from synth.chat import ChatSpec
 from synth.config.schema import Accepted
 from synth.drive.runner import Runner
@@ -19,7 +20,9 @@ from synth.synthesize import Options, make_work, synthesize
 from synth.workspace.workspace import Workspace
 from tests.synth import factories
 from tests.synth.factories import make_loaves
-from tests.synth.scripts import TWO_STEPS
+from tests.synth.scripts import ECHO, TWO_STEPS
+
+ECHO_PATH = "tests.synth.scripts.ECHO"
 
 
 def make_run(folder: Path, *, seeds: list[Seed] | None = None, **fields: Any) -> Run:
@@ -139,3 +142,18 @@ async def test_what_was_interrupted_is_finished_before_the_next_step(tmp_path: P
     assert {(item.step, item.attempt) for item in due_items(run, nothing_accepted)} == {(0, 1)}
     await synthesize(run, nothing_accepted, Options())
     assert Counter(run.workspace.traces()["step"].to_pylist()) == {0: 5, 1: 5}
+
+
+async def test_leases_of_a_guideline_set_that_is_gone_wait_until_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    guided = replace(ECHO, guided=True)
+    both = factories.make_run(tmp_path, guided, ECHO_PATH, seeds=make_loaves(16), samples=1)
+    sets = {name: replace(load_guidelines("srg"), name=name) for name in ("a", "b")}
+    both = replace(both, recipes={"echo": guided}, guidelines=sets)
+    assert len(plan_due(both, nothing_accepted)) == 2
+    one = replace(both, guidelines={"a": sets["a"]})
+    with caplog.at_level("INFO"):
+        assert await synthesize(one, nothing_accepted, Options()) == {"ok": 16}
+    assert "1 owed leases and 0 interrupted items are of recipes, guideline sets" in caplog.text
+    assert await synthesize(both, nothing_accepted, Options()) == {"ok": 32}

@@ -2,13 +2,18 @@
 
 import random
 import tempfile
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synth.errors import RunFault
+from synth.records import Item
 from synth.workspace.workspace import Workspace
+from tests.synth.factories import make_items
 from tests.synth.traces import make_trace, publish_traces
 
 
@@ -43,3 +48,32 @@ def test_only_the_highest_try_of_an_item_is_read(
         streamed = pa.concat_tables(parts.values())
         assert streamed.column_names == ["answer", "prompt"]
         assert sorted(streamed["answer"].to_pylist()) == expected
+
+
+def test_who_loses_the_race_for_a_round_plans_what_is_due_then() -> None:
+    items = make_items(30)
+    with tempfile.TemporaryDirectory() as folder:
+        mine, theirs = Workspace(folder), Workspace(folder)
+
+        def due() -> list[Item]:
+            planned = mine.plan().contains(item.item_id for item in items)
+            found = [item for item, there in zip(items, planned, strict=True) if not there]
+            theirs.plan_more(lambda: items[:10] if len(found) == 30 else [])
+            return found
+
+        assert mine.plan_more(due) == 20
+        assert Workspace(folder).plan().num_items() == 30
+        assert sum(lease.num_rows for lease in Workspace(folder).owed()) == 30
+
+
+def test_a_race_that_is_always_lost_ends() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        mine, theirs = Workspace(folder), Workspace(folder)
+        more = (make_items(n)[-1:] for n in count(2))
+
+        def due() -> list[Item]:
+            theirs.publish(next(more))
+            return make_items(1)
+
+        with pytest.raises(RunFault, match="other drivers"):
+            mine.plan_more(due)
