@@ -67,8 +67,8 @@ class Session:
         return [lease for lease in leases if self._serves(run, lease.kind)]
 
     def _serves(self, run: Run, kind: Kind) -> bool:
-        step = step_of(run, kind)
-        return student_of(run, kind) == self.student and self.roles.issuperset(step.roles)
+        roles = step_of(run, kind).roles
+        return student_of(run, kind) == self.student and self.roles.issuperset(roles)
 
 
 def next_session(run: Run, leases: Sequence[Lease]) -> Session | None:

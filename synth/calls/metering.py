@@ -35,13 +35,31 @@ ANSWERS_S = 10.0  # ours: what a pool may take for one token, to show that it is
 _ONE_TOKEN = Sampling(temperature=0.0, max_tokens=1)
 
 
+def loop_time() -> float:
+    """Return the time on the running loop's clock, in seconds."""
+    return asyncio.get_running_loop().time()
+
+
 class Suspect(GuideweaveError):
     """The row was in flight at two engine deaths: it waits, to run alone."""
 
 
 @dataclass(slots=True)
 class Meter:
-    """The account of one try of an item."""
+    """The account of one try of an item.
+
+    Attributes:
+        step: The step of its recipe.
+        alone: It runs alone: the engines that die are its own doing.
+        started_at: When it began, on the process's monotonic clock.
+        calls: Answered calls.
+        output_tokens: Tokens made for it.
+        engine_deaths: Engines that died while a call of it was in flight.
+        last_death_at: When the last of them did, on the loop's clock.
+        last_raw: The last text that a model wrote.
+        waiting_for: What it waits for, in words.
+        usage: What its calls took, by role.
+    """
 
     step: int = 0
     alone: bool = False
@@ -84,11 +102,6 @@ class Meter:
         if self.alone:
             raise Poison(f"killed an engine {SUSPECT_DEATHS} times while alone: {fault}")
         raise Suspect(str(fault))
-
-
-def loop_time() -> float:
-    """Return the time on the running loop's clock, in seconds."""
-    return asyncio.get_running_loop().time()
 
 
 @dataclass(slots=True)

@@ -32,14 +32,13 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 
+# Servers, and what each has shown to this process: an ability, or (None) plain chat.
+_shown: set[tuple[str, Ability | None]] = set()
+
 
 def _ended(reply: Reply) -> bool:
     """Say whether a constrained reply came to its end: then the chat has checked it."""
     return reply.finish_reason == "stop"
-
-
-# Servers, and what each has shown to this process: an ability, or (None) plain chat.
-_shown: set[tuple[str, Ability | None]] = set()
 
 
 @dataclass(frozen=True, slots=True)

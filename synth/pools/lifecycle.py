@@ -33,7 +33,7 @@ from synth.pools.replica import Replica
 
 DEPLOYMENT = "engine"
 _POLL_S = 0.25
-_TELL_S = 30.0  # how often waiting says what it waits for
+_SAY_S = 30.0  # how often waiting says what it waits for
 _TARGET_SHARE = 0.8  # of a replica's sequence slots, before another replica is started
 _STARTS = 3  # times a replica may fail to start
 _LEAVE_S = 12.0  # for replicas to end in good order, before they are killed
@@ -69,7 +69,7 @@ async def open_engines(
     await remove_pools(run_digest)
     owner, owner_name = await asyncio.to_thread(create_owner, run_digest)
     try:
-        environment = keep_chatter(logs) if logs else {}
+        environment = _logging_environment(logs) if logs else {}
         targets = [_target(e, limits, seed, owner_name, environment) for e in engines.values()]
         await asyncio.to_thread(
             serve.run_many,
@@ -109,7 +109,7 @@ async def remove_pools(run_digest: str) -> list[str]:
     return apps
 
 
-def keep_chatter(folder: Path) -> dict[str, str]:
+def _logging_environment(folder: Path) -> dict[str, str]:
     """Return the environment under which engines append their log to `folder`/engine.log.
 
     vLLM takes a configuration of Python's logging from a file; its own processes inherit the
@@ -192,7 +192,7 @@ def _quiet() -> LoggingConfig:
 
 
 async def _wait_until_running(apps: Sequence[str], timeout_s: float) -> None:
-    started = told = time.monotonic()
+    started = said_at = time.monotonic()
     while True:
         status = (await asyncio.to_thread(serve.status)).applications
         if removed := [app for app in apps if app not in status]:
@@ -209,8 +209,8 @@ async def _wait_until_running(apps: Sequence[str], timeout_s: float) -> None:
                 f"no replica of {', '.join(waiting)} within {timeout_s:g} s "
                 f"(start_timeout_s): {_reason(status[waiting[0]])}"
             )
-        if now - told > _TELL_S:
-            told = now
+        if now - said_at > _SAY_S:
+            said_at = now
             log.info("waiting for %s, %.0f s so far", ", ".join(waiting), now - started)
         await asyncio.sleep(_POLL_S)
 
