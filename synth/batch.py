@@ -12,14 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from guidelines import GuidelineSet
-from synth.calls.aio import run_to_end
+from synth.calls.aio import run_until_interrupted
 from synth.config.schema import ModelConfig, SynthConfig
 from synth.drive.runner import Work
 from synth.judges.base import Exchange, Judge, ModelJudge, RuleJudge, Verdict, undetermined
 from synth.models.identity import identify
+from synth.pools.layout import plan_pools
 from synth.recipes import Models, Recipe, Step
 from synth.records import Item, Outcome, Sampling, Seed, Trace, digest
-from synth.synthesize import Options, num_workers, open_chats, work_through
+from synth.run import run_digest
+from synth.synthesize import Options, num_workers, open_pools, work_through
 from synth.workspace.plan import Lease
 from synth.workspace.workspace import Workspace
 
@@ -72,7 +74,7 @@ def run_batch(
         opened: Gives the workspace of a folder; who runs several batches in one keeps it.
     """
     workspace = opened(batch.workspace)
-    run_to_end(_work_off(config, options, batch, workspace))
+    run_until_interrupted(_work_off(config, options, batch, workspace))
     table = workspace.traces()
     return table.filter(pc.field("item_id").isin([item.item_id for item in batch.items]))
 
@@ -84,20 +86,21 @@ async def _work_off(
     leases = _owed(batch, workspace)
     if not leases:
         return
-    async with open_chats(config, batch.models) as chats:
-        work = Work(
-            workspace=batch.workspace,
-            chats=chats,
-            recipes={item.recipe: batch.recipe for item in batch.items[:1]},
-            options={item.recipe: batch.options for item in batch.items[:1]},
-            guidelines=batch.guidelines,
-            sampling=batch.sampling,
-            fingerprint=batch.fingerprint,
-            format_retries=0,
-            pool_deadline_s=config.limits.pool_deadline_s,
-            num_workers=num_workers(config, chats),
-            storage=config.storage,
-        )
+    pools = plan_pools(batch.models, run_digest(config.run), config.limits)
+    work = Work(
+        workspace=batch.workspace,
+        pools=pools,
+        recipes={item.recipe: batch.recipe for item in batch.items[:1]},
+        options={item.recipe: batch.options for item in batch.items[:1]},
+        guidelines=batch.guidelines,
+        sampling=batch.sampling,
+        fingerprint=batch.fingerprint,
+        format_retries=0,
+        pool_deadline_s=config.limits.pool_deadline_s,
+        num_workers=num_workers(config.limits, pools),
+        storage=config.storage,
+    )
+    async with open_pools(config, pools):
         await work_through(config, work, leases, batch.stage, options)
 
 

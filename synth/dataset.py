@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from synth import curate as curation
-from synth.calls.aio import run_to_end
+from synth.calls.aio import run_until_interrupted
 from synth.config.schema import CurateConfig, SynthConfig
 from synth.curate.rules import Drop
 from synth.measures.store import Map
@@ -71,7 +71,7 @@ def build_dataset(config: SynthConfig, options: Options | None = None) -> Datase
 
 def make_traces(run: Run, options: Options) -> Counter[str]:
     """Generate what the run owes; return rows by outcome."""
-    return run_to_end(synthesize(run, count_accepted, options))
+    return run_until_interrupted(synthesize(run, count_accepted, options))
 
 
 def curate_run(run: Run) -> Manifest:

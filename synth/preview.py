@@ -14,16 +14,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from synth.calls.aio import run_to_end
+from synth.calls.aio import run_until_interrupted
 from synth.checks.endpoints import check_abilities
 from synth.curate import MEASURED, Dropped, load_policy
 from synth.curate.local import decide_whole
 from synth.measures import ensure_measures, read_measures
+from synth.pools.layout import chats_of
 from synth.recipes import Recipe
 from synth.records import LABELS, Item, Seed
 from synth.rounds import due_items, makes_items, owed_by
 from synth.run import Run
-from synth.synthesize import Options, make_work, next_session, open_chats, work_through
+from synth.synthesize import Options, make_work, next_session, open_pools, work_through
 from synth.workspace.plan import Lease
 from synth.workspace.workspace import Workspace
 
@@ -60,7 +61,7 @@ def preview(run: Run, rows: int = 5, options: Options | None = None) -> list[Pre
     with tempfile.TemporaryDirectory(prefix="guideweave-preview-") as folder:
         small = _small(run, folder)
         items = list(islice(_items(small), rows))
-        run_to_end(_generate(small, items, options or Options()))
+        run_until_interrupted(_generate(small, items, options or Options()))
         found = _judge(small)
     # The rows of one prompt side by side, whatever lease they were in.
     turn = {item.seed.seed_id: index for index, item in reversed(list(enumerate(items)))}
@@ -117,11 +118,11 @@ async def _generate(run: Run, items: list[Item], options: Options) -> None:
     """Run `items`, and the steps that follow without a training, to their traces."""
     _plan(run, items)
     while (session := next_session(run, owed_by(run))) is not None:
-        roles = ", ".join(sorted(session.models))
+        roles = ", ".join(sorted(session.roles))
         log.info("starting %s; a model's first start takes a minute or so", roles)
-        async with open_chats(run.config, session.models) as chats:
-            check_abilities(run, chats)
-            work = make_work(run, chats, "preview")
+        check_abilities(run, chats_of(session.pools))
+        work = make_work(run, session.pools, "preview")
+        async with open_pools(run.config, session.pools):
             leases: Sequence[Lease] = session.leases
             while leases:
                 await work_through(run.config, work, leases, "preview", options)

@@ -2,7 +2,8 @@
 
 All steps that no model of a recipe's own takes part in share one session of pools, if the hardware
 can hold their roles at once; otherwise each set of roles has one. A step that samples from a
-trained model has a session with that model.
+trained model has a session with that model. A session's pools are planned once; whoever opens
+them, calls them or counts their calls has the same plans.
 """
 
 import logging
@@ -14,10 +15,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from synth import storage
-from synth.chat import ChatSpec
-from synth.checks.endpoints import check_abilities, prove_endpoints
+from synth.checks.endpoints import check_abilities, check_endpoints
 from synth.cluster.job import in_ray_job
-from synth.config.schema import ModelConfig, SynthConfig
+from synth.config.schema import Limits, ModelConfig, SynthConfig
 from synth.drive.drive import Drive, Refill, WorkerDoor, nothing_more
 from synth.drive.progress import (
     Heartbeat,
@@ -28,7 +28,7 @@ from synth.drive.progress import (
 )
 from synth.drive.runner import Runner, Work
 from synth.errors import BadInput
-from synth.pools.layout import chat_specs, plan_pools
+from synth.pools.layout import PoolPlan, chats_of, check_fit, plan_pools
 from synth.recipes.base import Step
 from synth.records import Cell, Sampling, digest
 from synth.rounds import Accepted, of_others, plan_due
@@ -36,9 +36,10 @@ from synth.run import TRAINED_ROLES, Run, fingerprint, model_of, needed_roles, o
 from synth.students import is_trained, student_name, trained_model
 from synth.workspace.plan import Kind, Lease
 
-log = logging.getLogger(__name__)
+CALLS_PER_WORKER = 256  # well below what one worker's process can keep open
+NEXT_ROUND_SHARE = 0.1  # of the rows still open: then the next round of a quota is planned
 
-Models = Mapping[str, ModelConfig]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,21 +48,26 @@ class Session:
 
     Attributes:
         student: Name of the trained model among them; empty for none.
-        models: The model of every role.
+        pools: The pools.
         leases: The owed leases that these can serve.
     """
 
     student: str
-    models: Models
+    pools: Sequence[PoolPlan]
     leases: Sequence[Lease] = ()
 
+    @property
+    def roles(self) -> frozenset[str]:
+        """The roles that these play."""
+        return frozenset(chats_of(self.pools))
+
     def able(self, run: Run, leases: Iterable[Lease]) -> list[Lease]:
-        """Return those of `leases` that these models serve."""
+        """Return those of `leases` that these pools serve."""
         return [lease for lease in leases if self._serves(run, lease.kind)]
 
     def _serves(self, run: Run, kind: Kind) -> bool:
-        step = step_of(run, kind)
-        return student_of(run, kind) == self.student and self.models.keys() >= {*step.roles}
+        roles = step_of(run, kind).roles
+        return student_of(run, kind) == self.student and self.roles.issuperset(roles)
 
 
 def next_session(run: Run, leases: Sequence[Lease]) -> Session | None:
@@ -79,7 +85,7 @@ def next_session(run: Run, leases: Sequence[Lease]) -> Session | None:
     if not able:
         return None
     first = able[0].kind
-    session = Session(student=student_of(run, first), models=_models(run, first))
+    session = Session(student=student_of(run, first), pools=_pools(run, first))
     return replace(session, leases=session.able(run, able))
 
 
@@ -102,22 +108,22 @@ def _can_run(run: Run, kind: Kind) -> bool:
     return not student or is_trained(run.config, student)
 
 
-def _models(run: Run, kind: Kind) -> Models:
-    """Return the roles to open for a step: as many others with it as can be held at once."""
+def _pools(run: Run, kind: Kind) -> list[PoolPlan]:
+    """Return the pools to open for a step: with as many other roles as can be held at once."""
+    roles = step_of(run, kind).roles
     if student := student_of(run, kind):
-        others = (role for role in step_of(run, kind).roles if role not in TRAINED_ROLES)
-        own = {"student": trained_model(run.config, student)}
-        return own | {role: model_of(run.config, role) for role in others}
-    together = needed_roles(run.config, run.recipes.values())
+        others = {role: model_of(run.config, role) for role in roles if role not in TRAINED_ROLES}
+        return _plan(run, {"student": trained_model(run.config, student)} | others)
+    together = _plan(run, needed_roles(run.config, run.recipes.values()))
     try:
-        plan_pools(together, run_digest(run.config.run))
+        check_fit(together)
     except BadInput:
-        return {role: model_of(run.config, role) for role in step_of(run, kind).roles}
+        return _plan(run, {role: model_of(run.config, role) for role in roles})
     return together
 
 
-CALLS_PER_WORKER = 256  # well below what one worker's process can keep open
-NEXT_ROUND_SHARE = 0.1  # of the rows still open: then the next round of a quota is planned
+def _plan(run: Run, models: Mapping[str, ModelConfig]) -> list[PoolPlan]:
+    return plan_pools(models, run_digest(run.config.run), run.config.limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,9 +174,9 @@ async def _hold_session(
     run: Run, session: Session, accepted: Accepted, options: Options, fingerprint: str
 ) -> None:
     """Work off what `session` can, and what follows from that, before its pools close."""
-    async with open_chats(run.config, session.models) as chats:
-        check_abilities(run, chats)
-        work = make_work(run, chats, fingerprint)
+    check_abilities(run, chats_of(session.pools))
+    work = make_work(run, session.pools, fingerprint)
+    async with open_pools(run.config, session.pools):
         leases = session.leases
         while leases:
             refill = _next_rounds(run, session, accepted) if run.config.accepted else nothing_more
@@ -187,11 +193,11 @@ def _noted(accepted: Accepted) -> Accepted:
     return count
 
 
-def make_work(run: Run, chats: Mapping[str, ChatSpec], fingerprint: str) -> Work:
-    """Return what the workers of `run` are told: its recipes on `chats`."""
+def make_work(run: Run, pools: Sequence[PoolPlan], fingerprint: str) -> Work:
+    """Return what the workers of `run` are told: its recipes on `pools`."""
     return Work(
         workspace=run.workspace.path,
-        chats=chats,
+        pools=pools,
         recipes=run.recipe_paths,
         options=run.config.options,
         guidelines=run.guidelines,
@@ -199,39 +205,54 @@ def make_work(run: Run, chats: Mapping[str, ChatSpec], fingerprint: str) -> Work
         fingerprint=fingerprint,
         format_retries=run.config.limits.format_retries,
         pool_deadline_s=run.config.limits.pool_deadline_s,
-        num_workers=num_workers(run.config, chats),
+        num_workers=num_workers(run.config.limits, pools),
         storage=run.config.storage,
     )
 
 
-def num_workers(config: SynthConfig, chats: Mapping[str, ChatSpec]) -> int:
-    """Return how many workers share the calls of `chats`; the driver's own process is one."""
-    if config.limits.workers is None:
-        return math.ceil(max(spec.max_calls for spec in chats.values()) / CALLS_PER_WORKER)
-    return max(1, config.limits.workers)
+def num_workers(limits: Limits, pools: Sequence[PoolPlan]) -> int:
+    """Return how many workers share the calls of `pools`; the driver's own process is one.
+
+    They are no more than any pool has calls: a worker without one would wait for ever.
+    """
+    fewest, most = (pick(pool.max_calls for pool in pools) for pick in (min, max))
+    wanted = limits.workers
+    if wanted is None:
+        wanted = math.ceil(most / CALLS_PER_WORKER)
+    elif wanted > fewest:
+        log.warning("%d workers, not %d: a pool has no more calls for them", fewest, wanted)
+    return max(1, min(wanted, fewest))
 
 
 @asynccontextmanager
-async def open_chats(
-    config: SynthConfig, models: Mapping[str, ModelConfig]
-) -> AsyncIterator[dict[str, ChatSpec]]:
-    """Open the pools of `models`, and Ray below them, for as long as they are needed."""
-    digest_of_run = run_digest(config.run)
-    if config.limits.workers == 0 and not plan_pools(models, digest_of_run):
-        specs = chat_specs(models, (), config.limits)
-        await prove_endpoints(specs, config.limits.pool_deadline_s)
-        yield specs
+async def open_pools(config: SynthConfig, pools: Sequence[PoolPlan]) -> AsyncIterator[None]:
+    """Open `pools`, and Ray below them, for as long as they are needed.
+
+    Endpoints are asked first: what a server refuses is known before an engine takes minutes.
+
+    Raises:
+        BadInput: They can not be open together, or an endpoint is not what is said of it.
+        PoolDown: An endpoint does not answer.
+        RunFault: An engine did not start.
+    """
+    check_fit(pools)
+    await check_endpoints(pools, config.limits.pool_deadline_s)
+    engines = any(pool.engine for pool in pools)
+    if config.limits.workers == 0 and not engines:
+        yield
         return
     # Ray comes up only here: neither a run that owes nothing nor one without pools loads it.
     from synth.cluster.joining import join_ray  # noqa: PLC0415
-    from synth.pools.lifecycle import pools  # noqa: PLC0415
 
-    if config.limits.workers != 0:
-        join_ray()
+    join_ray()
+    if not engines:
+        yield
+        return
+    from synth.pools.lifecycle import open_engines  # noqa: PLC0415
+
     logs = None if in_ray_job() else storage.local_folder(storage.join(config.run, "logs"))
-    async with pools(models, digest_of_run, config.limits, config.seed, logs) as chats:
-        await prove_endpoints(chats, config.limits.pool_deadline_s)
-        yield chats
+    async with open_engines(pools, run_digest(config.run), config.limits, config.seed, logs):
+        yield
 
 
 async def work_through(

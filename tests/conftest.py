@@ -10,12 +10,19 @@ import pytest
 from hypothesis import settings
 
 from ray_jobs.cli import main
+from synth.checks import endpoints
 from tests.commands import Cli, Ended
 
 # Hypothesis's default deadline is a timing assertion, and a shared machine stalls. A person's
 # runs look for new examples; an automatic run repeats the same ones, so that it judges the change.
 settings.register_profile("guideweave", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("guideweave")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers of one test have shown nothing to the next, whose may be at the same address."""
+    monkeypatch.setattr(endpoints, "_shown", set())
 
 
 @pytest.fixture

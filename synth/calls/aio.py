@@ -1,4 +1,8 @@
-"""Awaiting calls: several at once, and to a clean end when a person interrupts."""
+"""Awaiting calls: several of one item at once, and all of a run's until a person interrupts.
+
+Pools are removed and leases closed after an interrupt. A second, impatient Ctrl-C would leave
+replicas behind under `asyncio.run`; here it is answered and otherwise ignored, up to a third.
+"""
 
 import asyncio
 import logging
@@ -7,10 +11,15 @@ import threading
 from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, TypeVar
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LAST = 3  # the interrupt that leaves at once
+
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 
-async def together(calls: Iterable[Awaitable[T]]) -> list[T]:
+async def gather_calls(calls: Iterable[Awaitable[T]]) -> list[T]:
     """Await all at once. The first fault is raised as it is, and the others are given up.
 
     A task group would wrap the fault, and whose it is could not be told from its class.
@@ -24,14 +33,7 @@ async def together(calls: Iterable[Awaitable[T]]) -> list[T]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-log = logging.getLogger(__name__)
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_LAST = 3
-
-
-def run_to_end(main: Coroutine[Any, Any, T]) -> T:
+def run_until_interrupted(main: Coroutine[Any, Any, T]) -> T:
     """Run `main` as `asyncio.run` does.
 
     Raises:

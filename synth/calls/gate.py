@@ -1,8 +1,9 @@
-"""Who may call a pool now: a number of calls that it has room for, and none while it rests.
+"""Who may call a pool now: as many calls as it has room for, and none while it rests.
 
 A server's room is found the way TCP finds a path's (Chiu and Jain, 1989; RFC 5681): while calls
 are answered the limit grows by a constant a round trip, and when one is refused for want of room
-it shrinks by a factor, and nothing is sent for a while.
+it shrinks by a factor, and nothing is sent for a while. `Capacity` is that arithmetic, on times
+that are handed in; `Gate` lets calls wait for it.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from synth.errors import CapacityFault
 SHRINK = 0.7  # ours, between TCP's 0.5 and what is too timid to end a storm
 GROWTH = 1 / 32  # ours: of the bound, a round trip; from 0.7 to the whole in about ten
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0  # where the server names none
+
+Ticket = tuple[int, int]  # a call's place in the queue: the smallest goes first
 
 
 @dataclass(slots=True)
@@ -84,17 +87,16 @@ class Capacity:
         self.paused_until = max(self.paused_until, until)
 
 
-Ticket = tuple[int, int]
-
-
 class Gate:
-    """Admits a bounded number of calls, those of rows nearest their end first.
+    """Admits a bounded number of calls to a pool, those of rows nearest their end first.
 
-    The bound shrinks when the pool says that it is full, and grows back while it answers.
+    The bound shrinks when the pool says that it is full, and grows back while it answers. A
+    worker has one a pool, which all roles of the pool share.
     """
 
     def __init__(self, limit: int) -> None:
         self.open_calls = self._resting = 0
+        assert limit > 0, "a gate that admits nobody would be waited for without an end"
         self._capacity = Capacity(limit)
         self._waiting: list[tuple[Ticket, asyncio.Future[None]]] = []
         self._order = itertools.count()

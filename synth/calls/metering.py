@@ -1,13 +1,18 @@
-"""What stands between a step and a chat: patience with pools, and the account of every try."""
+"""What stands between a step and a chat: patience with pools, and the account of every try.
+
+A pool's fault is waited out and costs the row nothing, until the pool counts as down. A row that
+sees engines die is a suspect, and is blamed only for those that die while it runs alone.
+"""
 
 import asyncio
+import contextlib
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from synth.calls.gate import Gate
+from synth.calls.gate import Gate, Ticket
 from synth.calls.usage import Usage
 from synth.chat import Chat
 from synth.errors import (
@@ -24,6 +29,15 @@ from synth.errors import (
 from synth.records import Ability, Message, Reply, Sampling
 
 SUSPECT_DEATHS = 2  # engine deaths in flight that make a row a suspect
+OWN_FAULTS = 3  # of one call, and as long as `pool_deadline_s`, while others are answered
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
+ANSWERS_S = 10.0  # ours: what a pool may take for one token, to show that it is there at all
+_ONE_TOKEN = Sampling(temperature=0.0, max_tokens=1)
+
+
+def loop_time() -> float:
+    """Return the time on the running loop's clock, in seconds."""
+    return asyncio.get_running_loop().time()
 
 
 class Suspect(GuideweaveError):
@@ -32,7 +46,20 @@ class Suspect(GuideweaveError):
 
 @dataclass(slots=True)
 class Meter:
-    """The account of one try of an item."""
+    """The account of one try of an item.
+
+    Attributes:
+        step: The step of its recipe.
+        alone: It runs alone: the engines that die are its own doing.
+        started_at: When it began, on the process's monotonic clock.
+        calls: Answered calls.
+        output_tokens: Tokens made for it.
+        engine_deaths: Engines that died while a call of it was in flight.
+        last_death_at: When the last of them did, on the loop's clock.
+        last_raw: The last text that a model wrote.
+        waiting_for: What it waits for, in words.
+        usage: What its calls took, by role.
+    """
 
     step: int = 0
     alone: bool = False
@@ -77,42 +104,26 @@ class Meter:
         raise Suspect(str(fault))
 
 
-def loop_time() -> float:
-    """Return the time on the running loop's clock, in seconds."""
-    return asyncio.get_running_loop().time()
-
-
-PROBE_S = 10.0  # ours: what a pool may take for one token, to show that it is there at all
-OWN_FAULTS = 3  # of one call, and as long as `pool_deadline_s`, while others are answered
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
-_ONE_TOKEN = Sampling(temperature=0.0, max_tokens=1)
-
-
 @dataclass(slots=True)
 class PoolHealth:
-    """How a pool does, as one worker sees it.
+    """How a pool does, as one worker sees it: whichever of its roles called.
 
     Attributes:
         deadline_s: Without an answer for so long, while a call waits, the pool is down.
         answered_at: Time of the last answer, on the loop's clock.
-        prompt_tokens: Tokens it has read for this worker.
-        output_tokens: Tokens it has made.
+        last_fault: What a call has met last.
     """
 
     deadline_s: float
     answered_at: float = -math.inf
     last_fault: str = ""
-    prompt_tokens: int = 0
-    output_tokens: int = 0
     # The start of an unanswered call; None while all is well.
     _silent_since: float | None = field(default=None, init=False)
 
-    def answered(self, reply: Reply) -> None:
+    def answered(self) -> None:
         """Note an answer."""
         self.answered_at = loop_time()
         self._silent_since = None
-        self.prompt_tokens += reply.prompt_tokens
-        self.output_tokens += reply.output_tokens
 
     def failed(self, role: str, fault: PoolFault, began_at: float) -> None:
         """Note a fault of a call that began at `began_at`.
@@ -145,23 +156,75 @@ class PoolHealth:
         return since + self.deadline_s - loop_time()
 
 
-@dataclass(frozen=True, slots=True)
-class MeteredChat:
-    """One row's view of a pool: waits its turn, waits out the pool's faults, keeps account.
+@dataclass(slots=True)
+class RoleCalls:
+    """One role's way to its pool in this worker, and its calls there.
 
-    Both doors are here; a model opens one of them only.
+    Attributes:
+        role: The role.
+        chat: Whom it calls.
+        gate: Who may call now; the roles of a pool share it.
+        health: How the pool does; they share that, too.
+        unanswered: Calls that have no answer yet, sent or not.
+        running: Those of them that hold a slot.
+        prompt_tokens: Tokens of all its answers that were read.
+        output_tokens: Tokens of them that were made.
     """
 
     role: str
     chat: Chat
     gate: Gate
     health: PoolHealth
+    unanswered: int = 0
+    running: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait for a slot, or for a pause to end."""
+        return self.unanswered - self.running
+
+    @contextlib.contextmanager
+    def awaiting(self) -> Iterator[None]:
+        """Count a call until it ends, in whatever way."""
+        self.unanswered += 1
+        try:
+            yield
+        finally:
+            self.unanswered -= 1
+
+    @contextlib.asynccontextmanager
+    async def slot(self, ticket: Ticket) -> AsyncIterator[None]:
+        """Hold a slot of the pool; see `Gate.slot`."""
+        async with self.gate.slot(ticket):
+            self.running += 1
+            try:
+                yield
+            finally:
+                self.running -= 1
+
+    def answered(self, reply: Reply) -> None:
+        """Note an answer."""
+        self.health.answered()
+        self.prompt_tokens += reply.prompt_tokens
+        self.output_tokens += reply.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredChat:
+    """One row's view of a role: waits its turn, waits out the pool's faults, keeps account.
+
+    It is a `Chat` and a `Score`; a model answers as one of them only.
+    """
+
+    calls: RoleCalls
     meter: Meter
 
     @property
     def can(self) -> frozenset[Ability]:
         """The chat's abilities."""
-        return self.chat.can
+        return self.calls.chat.can
 
     async def __call__(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
         """Complete `messages`; see `Chat`.
@@ -173,7 +236,7 @@ class MeteredChat:
         """
         reply = await self._ask(messages, sampling)
         if reply.score is not None:
-            raise Refused(f"the {self.role} model scores: it writes no text", "head")
+            raise Refused(f"the {self.calls.role} model scores: it writes no text", "head")
         return reply
 
     async def score(self, messages: Sequence[Message]) -> float:
@@ -184,27 +247,29 @@ class MeteredChat:
         """
         reply = await self._ask(messages, _ONE_TOKEN)  # none, of a model that scores
         if reply.score is None:
-            raise Refused(f"the {self.role} model writes text: it has no score", "head")
+            raise Refused(f"the {self.calls.role} model writes text: it has no score", "head")
         if not math.isfinite(reply.score):
-            raise RowFault(f"the {self.role} model's score is {reply.score}")
+            raise RowFault(f"the {self.calls.role} model's score is {reply.score}")
         return reply.score
 
     async def _ask(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
-        faults = _Faults(self.role, self.health, loop_time())
-        ticket = self.gate.ticket(self.meter.calls)
-        while True:
-            self.meter.waiting_for = f"a slot of the {self.role} pool"
-            try:
-                async with self.gate.slot(ticket):
-                    self.meter.waiting_for = f"the {self.role} pool"
-                    reply = await self._patiently(messages, sampling, faults)
-            except CapacityFault as fault:
-                self.meter.waiting_for = f"the {self.role} pool, which is full"
-                await self._rest(fault, faults)
-            else:
-                self.meter.book(self.role, reply)
-                self.meter.waiting_for = "its next call"
-                return reply
+        calls, meter = self.calls, self.meter
+        faults = _Faults(calls.role, calls.health, loop_time())
+        ticket = calls.gate.ticket(meter.calls)
+        with calls.awaiting():
+            while True:
+                meter.waiting_for = f"a slot of the {calls.role} pool"
+                try:
+                    async with calls.slot(ticket):
+                        meter.waiting_for = f"the {calls.role} pool"
+                        reply = await self._patiently(messages, sampling, faults)
+                except CapacityFault as fault:
+                    meter.waiting_for = f"the {calls.role} pool, which is full"
+                    await self._rest(fault, faults)
+                else:
+                    meter.book(calls.role, reply)
+                    meter.waiting_for = "its next call"
+                    return reply
 
     async def _patiently(
         self, messages: Sequence[Message], sampling: Sampling, faults: "_Faults"
@@ -213,7 +278,7 @@ class MeteredChat:
         while True:
             began_at = loop_time()
             try:
-                reply = await self.chat(messages, sampling)
+                reply = await self.calls.chat(messages, sampling)
             except CapacityFault:
                 raise
             except PoolFault as fault:
@@ -222,7 +287,7 @@ class MeteredChat:
                 await self._note(fault, faults)
                 await asyncio.sleep(faults.wait_s())
             else:
-                self.health.answered(reply)
+                self.calls.answered(reply)
                 return reply
 
     async def _note(self, fault: PoolFault, faults: "_Faults") -> None:
@@ -241,20 +306,21 @@ class MeteredChat:
         """Say whether the pool answers anything."""
         hello = [Message(role="user", content="Hello.")]
         try:
-            async with asyncio.timeout(PROBE_S):
-                reply = await self.chat(hello, _ONE_TOKEN)
+            async with asyncio.timeout(ANSWERS_S):
+                reply = await self.calls.chat(hello, _ONE_TOKEN)
         except (GuideweaveError, TimeoutError):
             return False
-        self.health.answered(reply)
+        self.calls.answered(reply)
         return True
 
     async def _rest(self, fault: CapacityFault, faults: "_Faults") -> None:
         """Wait until the pool may be called again, without a slot."""
-        self.health.failed(self.role, fault, faults.began_at)
-        with self.gate.resting():
-            while (left_s := self.gate.pause_left_s) > 0:
-                await asyncio.sleep(min(left_s, self.health.patience_left_s))
-                self.health.check(self.role)
+        gate, health = self.calls.gate, self.calls.health
+        health.failed(self.calls.role, fault, faults.began_at)
+        with gate.resting():
+            while (left_s := gate.pause_left_s) > 0:
+                await asyncio.sleep(min(left_s, health.patience_left_s))
+                health.check(self.calls.role)
 
 
 @dataclass(slots=True)
@@ -300,9 +366,9 @@ class MeteredModels:
     """The `Models` of one try: chats by role, each behind this row's meter."""
 
     def __init__(
-        self, chats: dict[str, MeteredChat], sampling: Sampling, format_retries: int
+        self, roles: Mapping[str, RoleCalls], meter: Meter, sampling: Sampling, format_retries: int
     ) -> None:
-        self._chats = chats
+        self._chats = {role: MeteredChat(calls, meter) for role, calls in roles.items()}
         self.sampling = sampling
         self.format_retries = format_retries
 

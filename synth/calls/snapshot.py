@@ -4,13 +4,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from synth.calls.gate import Gate
-from synth.calls.metering import Meter, PoolHealth
+from synth.calls.metering import Meter, RoleCalls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolUse:
-    """What one worker has of a pool: its calls now, and the tokens of all its answers."""
+class RoleUse:
+    """What one role has of its pool in one worker: its calls now, and the tokens of all answers."""
 
     calls_running: int
     calls_queued: int
@@ -25,7 +24,7 @@ class Snapshot:
     Attributes:
         outcomes: Items it has ended, by outcome.
         output_tokens: Tokens made for them and for those at work.
-        pools: What it has of each role's pool.
+        roles: What each role has of its pool.
         oldest_row: The item that has been at work for longest; empty where none is.
         oldest_step: The step of its recipe that item is at.
         oldest_age_s: Seconds since it began.
@@ -34,7 +33,7 @@ class Snapshot:
 
     outcomes: dict[str, int]
     output_tokens: int
-    pools: dict[str, PoolUse]
+    roles: dict[str, RoleUse]
     oldest_row: str
     oldest_step: int
     oldest_age_s: float
@@ -45,8 +44,7 @@ def take_snapshot(
     outcomes: Mapping[str, int],
     output_tokens: int,
     meters: Mapping[tuple[str, int], Meter],
-    gates: Mapping[str, Gate],
-    health: Mapping[str, PoolHealth],
+    roles: Mapping[str, RoleCalls],
 ) -> Snapshot:
     """Return a worker's numbers.
 
@@ -54,8 +52,7 @@ def take_snapshot(
         outcomes: Ended items by outcome.
         output_tokens: Their tokens.
         meters: The accounts of the attempts at work, by `(item_id, try)`.
-        gates: By role.
-        health: By role.
+        roles: Each role's calls.
     """
     key, oldest = min(
         meters.items(), key=lambda entry: entry[1].started_at, default=(("", 0), None)
@@ -63,7 +60,7 @@ def take_snapshot(
     return Snapshot(
         outcomes=dict(outcomes),
         output_tokens=output_tokens + sum(m.output_tokens for m in meters.values()),
-        pools={role: _use(gate, health[role]) for role, gate in gates.items()},
+        roles={role: _use(calls) for role, calls in roles.items()},
         oldest_row=key[0],
         oldest_step=oldest.step if oldest else 0,
         oldest_age_s=time.monotonic() - oldest.started_at if oldest else 0.0,
@@ -71,10 +68,10 @@ def take_snapshot(
     )
 
 
-def _use(gate: Gate, health: PoolHealth) -> PoolUse:
-    return PoolUse(
-        calls_running=gate.open_calls,
-        calls_queued=gate.queued,
-        prompt_tokens=health.prompt_tokens,
-        output_tokens=health.output_tokens,
+def _use(calls: RoleCalls) -> RoleUse:
+    return RoleUse(
+        calls_running=calls.running,
+        calls_queued=calls.queued,
+        prompt_tokens=calls.prompt_tokens,
+        output_tokens=calls.output_tokens,
     )

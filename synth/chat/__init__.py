@@ -1,17 +1,19 @@
-"""The doors to models: `Chat`, one async call, one completion; `Score`, one call, one number.
+"""What a model is to those who call it: `Chat`, messages to a reply; `Score`, messages to a number.
 
-`engine`, `endpoint` and `scripted` beside this file implement the first, and hand a scoring
-model's number on in its reply; recipes and judges see nothing wider.
+`engine`, `endpoint` and `scripted` beside this file implement the first, and hand the number of a
+model that scores on in its reply; recipes and judges see nothing wider.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from synth.config.schema import EndpointConfig
+from synth.config.schema import EndpointConfig, FamilyConfig
 from synth.records import Ability, Message, Reply, Sampling
 
-__all__ = ["Chat", "ChatSpec", "Score"]
+__all__ = ["Chat", "ChatSpec", "Kind", "Score"]
+
+Kind = Literal["engine", "endpoint", "scripted"]
 
 
 class Chat(Protocol):
@@ -57,17 +59,18 @@ class ChatSpec:
         model_id: The model's name for records, such as `embedded@1f2e3d4c5b6a`.
         app: The Serve application's name (`engine`).
         endpoint: The server (`endpoint`).
+        family: How the model marks its reasoning, where its name does not tell (`endpoint`: an
+            engine takes its replies apart itself).
         script: Dotted path `module:function` of the replies (`scripted`).
         can: Abilities.
-        max_calls: Calls in flight, over all workers.
         call_timeout_s: Deadline of one call.
     """
 
-    kind: Literal["engine", "endpoint", "scripted"]
+    kind: Kind
     model_id: str
     app: str = ""
     endpoint: EndpointConfig | None = None
+    family: str | FamilyConfig | None = None
     script: str = ""
     can: frozenset[Ability] = frozenset()
-    max_calls: int = 64
     call_timeout_s: float = 600

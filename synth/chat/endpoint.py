@@ -2,7 +2,9 @@
 
 Each call is one request: waiting, trying again and finding the server's room are the business
 of `synth.calls.metering` and `synth.calls.gate`. Unlike our own engines, a server renders the
-conversation itself: whether a user's text can forge a turn is the server's affair.
+conversation itself: whether a user's text can forge a turn is the server's affair. What it
+answers in place of a completion is sorted by whose fault it is: the server's, the row's or the
+configuration's (`fault_of`).
 """
 
 import asyncio
@@ -18,7 +20,15 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from synth.chat import ChatSpec
-from synth.chat.wire import Choice, Completion, Tokens, disobeyed, is_constrained, request_body
+from synth.chat.wire import (
+    Choice,
+    Completion,
+    Text,
+    Tokens,
+    disobeyed,
+    is_constrained,
+    request_body,
+)
 from synth.errors import (
     BadInput,
     CapacityFault,
@@ -32,10 +42,14 @@ from synth.models.families import family_of, split_reasoning, thought_is_open
 from synth.records import Message, Reply, Sampling
 
 MAX_DETAIL_CHARS = 300
+_CONNECT_S = 30.0
+_KEEPALIVE_S = 4.0  # below the 5 s after which common servers hang up on an idle connection
+_MAX_ANSWER_BYTES = 64 << 20
 _FULL = (429, 529)  # 529: overloaded, as some hosts say it
 _TOO_LONG = ("context_length_exceeded", "maximum context length", "context window", "too long")
 _NO_MONEY = ("insufficient_quota", "billing")  # a 429 that no waiting ends
 _FLAGGED = ("moderation", "flagged", "content_filter", "content policy")  # a 403 of one prompt
+_BROKEN_OFF = ("abort", "error")  # finish reasons of servers that stop, or fail, in mid-text
 
 
 def fault_of(url: str, status: int, headers: Mapping[str, str], text: str) -> GuideweaveError:
@@ -81,12 +95,6 @@ def _any(signs: tuple[str, ...], said: str) -> bool:
     return any(sign in said for sign in signs)
 
 
-_CONNECT_S = 30.0
-_MAX_ANSWER_BYTES = 64 << 20
-_KEEPALIVE_S = 4.0  # below the 5 s after which common servers hang up on an idle connection
-_BROKEN_OFF = ("abort", "error")  # finish reasons of servers that stop, or fail, in mid-text
-
-
 class EndpointChat:
     """A `Chat` over HTTP. Its connections are shared by all calls; `aclose` ends them."""
 
@@ -97,9 +105,8 @@ class EndpointChat:
         self._served_as = spec.endpoint.served_as or spec.endpoint.model
         self._url = f"{spec.endpoint.base_url.rstrip('/')}/chat/completions"
         self._key = _key(spec.endpoint.api_key_env)
-        self._max_concurrency = spec.max_calls
         self._timeout_s = spec.call_timeout_s
-        self._family = family_of(spec.endpoint.model)
+        self._family = family_of(spec.endpoint.model, spec.family)
         self._session: aiohttp.ClientSession | None = None
 
     async def __call__(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
@@ -163,9 +170,8 @@ class EndpointChat:
             self._session = aiohttp.ClientSession(
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
-                connector=aiohttp.TCPConnector(
-                    limit=self._max_concurrency, keepalive_timeout=_KEEPALIVE_S
-                ),
+                # How many calls there may be is for the pool's gate to say, not for connections.
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
@@ -179,13 +185,7 @@ class EndpointChat:
         self, completion: Completion, messages: Sequence[Message], sampling: Sampling
     ) -> Reply:
         choice = self._choice(completion)
-        text = choice.message.content or ""
-        reasoning = choice.message.reasoning or choice.message.reasoning_content or ""
-        if not reasoning and not is_constrained(sampling):
-            last = messages[-1]
-            prefix = last["content"] if last["role"] == "assistant" else ""
-            opened = thought_is_open(prefix, self._family) if prefix else None
-            reasoning, text, _ = split_reasoning(text, self._family, opened=opened)
+        reasoning, text = self._split(choice.message, messages[-1], sampling)
         usage = completion.usage or Tokens()
         read, written = usage.prompt_tokens, usage.completion_tokens
         return Reply(
@@ -197,6 +197,26 @@ class EndpointChat:
             counted=read is not None and written is not None,
             logprobs=None if choice.logprobs is None else choice.logprobs.by_token(),
         )
+
+    def _split(self, written: Text, last: Message, sampling: Sampling) -> tuple[str, str]:
+        """Return the reasoning and the rest of what was written.
+
+        What the server took apart itself is left so. Where it did not, the family's marks tell,
+        unless a grammar rules the whole text.
+        """
+        text = written.content or ""
+        separate = (written.reasoning, written.reasoning_content)
+        if reasoning := separate[0] or separate[1]:
+            return reasoning, text
+        if is_constrained(sampling):
+            return "", text
+        opened: bool | None = None  # as the family does
+        if last["role"] == "assistant" and last["content"]:
+            opened = thought_is_open(last["content"], self._family)
+        elif separate != (None, None):
+            opened = False  # it takes reasoning out, and says that there was none
+        reasoning, text, _ = split_reasoning(text, self._family, opened=opened)
+        return reasoning, text
 
     def _choice(self, completion: Completion) -> Choice:
         """Return the one completion, once it is known to be of the model asked for."""

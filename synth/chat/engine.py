@@ -46,7 +46,7 @@ class EngineChat:
         except TimeoutError as error:
             raise PoolFault(f"{self._app}: no answer within {self._timeout_s:g} s") from error
         except RayTaskError as error:
-            raise self._told(error) from error
+            raise self._to_fault(error) from error
         except ActorDiedError as error:
             raise EngineDied(f"{self._app}: the replica died") from error
         except (RayError, RayServeException) as error:
@@ -59,7 +59,7 @@ class EngineChat:
                 self._generate = self._handle.generate
             return self._handle
 
-    def _told(self, error: RayTaskError) -> Exception:
+    def _to_fault(self, error: RayTaskError) -> Exception:
         """Return the fault that the replica raised, as it raised it."""
         cause = error.cause
         if isinstance(cause, GuideweaveError | BadInput):

@@ -1,7 +1,9 @@
 """What goes over the wire to an OpenAI-compatible server, and what comes back.
 
 What goes beyond the common protocol (grammars, continuing a turn, keeping stop strings) is
-asked for in vLLM's words, and only of a server whose configuration says that it can.
+asked for in vLLM's words, and only of a server whose configuration says that it can. A server
+that takes a grammar and ignores it answers fluently, and its rows would only be worse: so what
+comes back is checked against what was asked for (`disobeyed`).
 """
 
 import json
@@ -17,92 +19,6 @@ from pydantic import BaseModel
 
 from synth.errors import Invalid
 from synth.records import Ability, Message, Reply, Sampling
-
-
-def disobeyed(reply: Reply, sampling: Sampling) -> str | None:
-    """Return what `reply` does not keep to, or None. A text cut by its length is not judged."""
-    if sampling.logprobs is not None and reply.text and not reply.logprobs:
-        return "it came without the log-probabilities asked for"
-    if reply.finish_reason == "length":
-        return None
-    if sampling.regex is not None and re.fullmatch(sampling.regex, reply.text) is None:
-        return "its text does not match the regular expression asked for"
-    if sampling.choice is not None and reply.text not in sampling.choice:
-        return "its text is none of the choices given"
-    if sampling.json_schema is not None:
-        return _schema_fault(reply.text, sampling.json_schema)
-    return None
-
-
-def _schema_fault(text: str, schema: str) -> str | None:
-    try:
-        _validator(schema).validate(json.loads(text))
-    except json.JSONDecodeError:
-        return "its text is no JSON"
-    except ValidationError as error:
-        return f"its text is not of the JSON schema asked for: {error.message}"
-    return None
-
-
-@lru_cache(maxsize=64)
-def _validator(schema: str) -> Validator:
-    parsed = json.loads(schema)
-    return validator_for(parsed)(parsed)
-
-
-class _Top(BaseModel):
-    token: str
-    logprob: float
-
-
-class _Token(_Top):
-    top_logprobs: list[_Top] = []
-
-
-class Logprobs(BaseModel):
-    """The log-probabilities of a choice."""
-
-    content: list[_Token] | None = None
-
-    def by_token(self) -> tuple[dict[str, float], ...] | None:
-        """Return one mapping a new token, as `Reply` has them."""
-        if self.content is None:
-            return None
-        return tuple(
-            {entry.token: entry.logprob for entry in (*token.top_logprobs, token)}
-            for token in self.content
-        )
-
-
-class Text(BaseModel):
-    """The turn that was written."""
-
-    content: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-
-
-class Choice(BaseModel):
-    """One completion."""
-
-    message: Text
-    finish_reason: str | None = None
-    logprobs: Logprobs | None = None
-
-
-class Tokens(BaseModel):
-    """The server's own count; some give none, or a part."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class Completion(BaseModel):
-    """An answer; what is not read here is not looked at."""
-
-    model: str | None = None
-    choices: list[Choice]
-    usage: Tokens | None = None
 
 
 def request_body(
@@ -172,3 +88,89 @@ def _grammar(sampling: Sampling) -> dict[str, Any]:
     if sampling.choice is not None:
         return {"structured_outputs": {"choice": list(sampling.choice)}}
     return {}
+
+
+class _Top(BaseModel):
+    token: str
+    logprob: float
+
+
+class _Token(_Top):
+    top_logprobs: list[_Top] = []
+
+
+class Logprobs(BaseModel):
+    """The log-probabilities of a choice."""
+
+    content: list[_Token] | None = None
+
+    def by_token(self) -> tuple[dict[str, float], ...] | None:
+        """Return one mapping a new token, as `Reply` has them."""
+        if self.content is None:
+            return None
+        return tuple(
+            {entry.token: entry.logprob for entry in (*token.top_logprobs, token)}
+            for token in self.content
+        )
+
+
+class Text(BaseModel):
+    """The turn that was written."""
+
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+
+
+class Choice(BaseModel):
+    """One completion."""
+
+    message: Text
+    finish_reason: str | None = None
+    logprobs: Logprobs | None = None
+
+
+class Tokens(BaseModel):
+    """The server's own count; some give none, or a part."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Completion(BaseModel):
+    """An answer; what is not read here is not looked at."""
+
+    model: str | None = None
+    choices: list[Choice]
+    usage: Tokens | None = None
+
+
+def disobeyed(reply: Reply, sampling: Sampling) -> str | None:
+    """Return what `reply` does not keep to, or None. A text cut by its length is not judged."""
+    if sampling.logprobs is not None and reply.text and not reply.logprobs:
+        return "it came without the log-probabilities asked for"
+    if reply.finish_reason == "length":
+        return None
+    if sampling.regex is not None and re.fullmatch(sampling.regex, reply.text) is None:
+        return "its text does not match the regular expression asked for"
+    if sampling.choice is not None and reply.text not in sampling.choice:
+        return "its text is none of the choices given"
+    if sampling.json_schema is not None:
+        return _schema_fault(reply.text, sampling.json_schema)
+    return None
+
+
+def _schema_fault(text: str, schema: str) -> str | None:
+    try:
+        _validator(schema).validate(json.loads(text))
+    except json.JSONDecodeError:
+        return "its text is no JSON"
+    except ValidationError as error:
+        return f"its text is not of the JSON schema asked for: {error.message}"
+    return None
+
+
+@lru_cache(maxsize=64)
+def _validator(schema: str) -> Validator:
+    parsed = json.loads(schema)
+    return validator_for(parsed)(parsed)

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from synth import storage
-from synth.chat import ChatSpec
-from synth.checks.endpoints import prove_endpoints
+from synth.checks.endpoints import check_endpoints
 from synth.checks.static import models_of
-from synth.config.schema import EndpointConfig, ModelConfig, SeedsConfig, SynthConfig
+from synth.config.schema import Limits, ModelConfig, SeedsConfig, SynthConfig
 from synth.errors import BadInput, PoolDown
 from synth.models.identity import SCRIPTED, identify
+from synth.pools.layout import plan_pools
 from synth.recipes import find_recipe
 from synth.run import load_set
 from synth.seeds.seeds import load_seeds
@@ -119,7 +119,7 @@ def _import(name: str) -> None:
 
 def _probe_model(role: str, model: ModelConfig) -> str:
     if model.endpoint is not None:
-        _probe_endpoint(role, model.endpoint)
+        _probe_endpoint(role, model, model.endpoint.base_url)
         able = ", ".join(sorted(model.endpoint.can)) or "nothing beyond plain chat"
         return f"{role}: {model.endpoint.model} answers and can do what is said: {able}"
     if SCRIPTED in (model.model, model.backend):
@@ -132,13 +132,14 @@ def _probe_model(role: str, model: ModelConfig) -> str:
     return f"{role}: {identity.model_id}, its tokenizer loads"
 
 
-def _probe_endpoint(role: str, endpoint: EndpointConfig) -> None:
-    field, value = f"{role}.endpoint", endpoint.base_url
+def _probe_endpoint(role: str, model: ModelConfig, url: str) -> None:
+    field = f"{role}.endpoint"
+    pools = plan_pools({role: model}, "", Limits(call_timeout_s=ENDPOINT_S))
     try:
-        within(2 * ENDPOINT_S, field, value, _prover(role, endpoint))
+        within(2 * ENDPOINT_S, field, url, lambda: asyncio.run(check_endpoints(pools, ENDPOINT_S)))
     except PoolDown as fault:
         rule = f"must answer: {fault}"
-        raise BadInput(file="config", field=field, value=value, rule=rule) from fault
+        raise BadInput(file="config", field=field, value=url, rule=rule) from fault
 
 
 def _load_tokenizer(role: str, path: str, revision: str) -> None:
@@ -153,14 +154,3 @@ def _load_tokenizer(role: str, path: str, revision: str) -> None:
         last = (done.stderr.strip().splitlines() or ["no reason was given"])[-1]
         rule = f"its tokenizer must load: {last}"
         raise BadInput(file="config", field=f"{role}.model", value=path, rule=rule)
-
-
-def _prover(role: str, endpoint: EndpointConfig) -> Callable[[], None]:
-    spec = ChatSpec(
-        kind="endpoint",
-        model_id=endpoint.model,
-        endpoint=endpoint,
-        can=endpoint.can,
-        call_timeout_s=ENDPOINT_S,
-    )
-    return lambda: asyncio.run(prove_endpoints({role: spec}, ENDPOINT_S))

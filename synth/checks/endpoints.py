@@ -2,21 +2,24 @@
 
 A server that does not know a field of a request mostly ignores it, and answers fluently. So
 before the first row each declared ability is asked for something that no model says by itself.
+These calls cost money: what a server has shown to this process it is not asked for again.
 """
 
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from synth.calls.gate import Gate
-from synth.calls.metering import Meter, MeteredChat, PoolHealth
+from synth.calls.metering import Meter, MeteredChat, PoolHealth, RoleCalls
 from synth.chat import Chat, ChatSpec
 from synth.chat.connect import connect
 from synth.config.schema import EndpointConfig
 from synth.errors import BadInput, Refused, RowFault
-from synth.records import Ability, Message, Reply, Sampling
+from synth.pools.layout import PoolPlan
+from synth.records import Ability, Message, Reply, Sampling, digest
 from synth.run import Run
 
 log = logging.getLogger(__name__)
@@ -28,6 +31,9 @@ _SCHEMA = {
     "required": ["qzx"],
     "additionalProperties": False,
 }
+
+# Servers, and what each has shown to this process: an ability, or (None) plain chat.
+_shown: set[tuple[str, Ability | None]] = set()
 
 
 def _ended(reply: Reply) -> bool:
@@ -84,28 +90,37 @@ _TRIALS: Mapping[Ability, _Trial] = {
 }
 
 
-async def prove_endpoints(chats: Mapping[str, ChatSpec], deadline_s: float) -> None:
-    """Ask every endpoint for a word, and for each ability it is said to have.
+async def check_endpoints(pools: Iterable[PoolPlan], deadline_s: float) -> None:
+    """Ask every endpoint for a word, and for each ability it is said to have, once a process.
 
     Args:
-        chats: By role; engines and scripts are not asked.
+        pools: Those to be called; engines and scripts are not asked.
         deadline_s: A server that answers nothing for so long is down.
 
     Raises:
         BadInput: A key, a model or an address is refused, or an ability is missing.
         PoolDown: A server does not answer.
     """
-    for role, spec in chats.items():
-        if spec.endpoint is not None:
-            await _prove(role, spec, spec.endpoint, deadline_s)
+    for pool in pools:
+        for role, spec in pool.chats.items():
+            if spec.endpoint is not None:
+                await _check(role, spec, spec.endpoint, Gate(pool.max_calls), deadline_s)
 
 
-async def _prove(role: str, spec: ChatSpec, endpoint: EndpointConfig, deadline_s: float) -> None:
+async def _check(
+    role: str, spec: ChatSpec, endpoint: EndpointConfig, gate: Gate, deadline_s: float
+) -> None:
+    server = _server(endpoint)
+    owed = [ability for ability in sorted(spec.can) if (server, ability) not in _shown]
+    if not owed and (server, None) in _shown:
+        return
     opened = connect(spec)
-    chat = MeteredChat(role, opened, Gate(spec.max_calls), PoolHealth(deadline_s), Meter())
+    chat = MeteredChat(RoleCalls(role, opened, gate, PoolHealth(deadline_s)), Meter())
     try:
-        await _prove_plain(role, chat, endpoint)
-        trials = [_prove_ability(role, chat, ability) for ability in sorted(endpoint.can)]
+        if (server, None) not in _shown:
+            await _check_plain(role, chat, endpoint)
+            _shown.add((server, None))
+        trials = [_check_ability(role, chat, ability) for ability in owed]
         ends = await asyncio.gather(*trials, return_exceptions=True)
     finally:
         if (aclose := getattr(opened, "aclose", None)) is not None:
@@ -113,9 +128,16 @@ async def _prove(role: str, spec: ChatSpec, endpoint: EndpointConfig, deadline_s
     for fault in ends:
         if fault is not None:
             raise fault
+    _shown.update((server, ability) for ability in owed)
 
 
-async def _prove_plain(role: str, chat: Chat, endpoint: EndpointConfig) -> None:
+def _server(endpoint: EndpointConfig) -> str:
+    """Return a digest of what decides how a server answers us, the key itself among it."""
+    key = os.environ.get(endpoint.api_key_env) if endpoint.api_key_env else None
+    return digest(endpoint.base_url, endpoint.model, endpoint.served_as, endpoint.api_key_env, key)
+
+
+async def _check_plain(role: str, chat: Chat, endpoint: EndpointConfig) -> None:
     """Ask for one token: only an answer shows that address, key and model are right."""
     ask = [Message(role="user", content="Hello.")]
     try:
@@ -134,7 +156,7 @@ async def _prove_plain(role: str, chat: Chat, endpoint: EndpointConfig) -> None:
         log.warning("%s: the server counts no tokens: what its calls take is undetermined", role)
 
 
-async def _prove_ability(role: str, chat: Chat, ability: Ability) -> None:
+async def _check_ability(role: str, chat: Chat, ability: Ability) -> None:
     trial = _TRIALS[ability]
     try:
         reply = await chat(trial.messages, trial.sampling)

@@ -1,7 +1,8 @@
 """What a cluster's monitoring sees of a run: `METRICS`, through Ray's own.
 
 Worker and replica processes feed them about once a second and once a lease, never once a call.
-They are a view that may miss a process's last seconds; what counts is in the run's files.
+They are a view that may miss a process's last seconds; what counts is in the run's files. Calls
+are counted by role, also where roles share a pool and with it one limit.
 A leaf: imports Ray.
 """
 
@@ -10,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
-from synth.calls.snapshot import PoolUse, Snapshot
+from synth.calls.snapshot import RoleUse, Snapshot
 
 
 class Metric(NamedTuple):
@@ -78,14 +79,14 @@ class WorkerMetrics:
         """Take the worker's newest numbers."""
         for outcome, rows in snapshot.outcomes.items():
             self._rows.look(rows, self._run, self._stage, outcome)
-        for role, use in snapshot.pools.items():
-            self._look_at_pool(role, use)
+        for role, use in snapshot.roles.items():
+            self._look_at_role(role, use)
 
     def lease_ended(self, seconds: float) -> None:
         """Note how long a lease took."""
         self._lease.observe(seconds, {"run": self._run, "stage": self._stage})
 
-    def _look_at_pool(self, role: str, use: PoolUse) -> None:
+    def _look_at_role(self, role: str, use: RoleUse) -> None:
         tags = {"run": self._run, "stage": self._stage, "role": role}
         self._running.set(use.calls_running, tags)
         self._queued.set(use.calls_queued, tags)

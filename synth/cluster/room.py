@@ -12,7 +12,7 @@ import logging
 import re
 import time
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import ray
@@ -80,9 +80,12 @@ def section_demand(section: str, resources: Resources, count: int, counted_by: s
     )
 
 
-def replicas_demand(role: str, model: ModelConfig) -> Demand:
-    """Return what the pool of `role` needs before it can open."""
-    return section_demand(role, model.resources, max(1, model.replicas.min), "replicas.min")
+def replicas_demand(roles: Sequence[str], model: ModelConfig) -> Demand:
+    """Return what the pool of `roles` needs before it can open; each of them may have asked."""
+    count = max(1, model.replicas.min)
+    asked = [section_demand(role, model.resources, count, "replicas.min") for role in roles]
+    fields = {name: ", ".join(each.fields[name] for each in asked) for name in asked[0].fields}
+    return replace(asked[0], fields=fields)
 
 
 class Watch:

@@ -60,7 +60,7 @@ class SeedsConfig(Strict):
 
 
 class Replicas(Strict):
-    """How many engines a pool may have.
+    """How many engines a pool may have; roles that share one have as many as any of them asks for.
 
     Attributes:
         min: As many are always there.
@@ -103,7 +103,8 @@ class EndpointConfig(Strict):
         api_key_env: Name of the environment variable that holds the key.
         served_as: What the server calls the model in its answers, where that is another name.
         can: Abilities the server has beyond plain chat; each is tried before the first row.
-        max_concurrency: Calls in flight at most, over all workers. The server's own room is found.
+        max_concurrency: Calls in flight at most, over all workers and all roles that call it: of
+            several, the smallest; 64 where none says it. The server's own room is found.
         price_per_million_input_tokens: For `status` and `plan`, in any currency.
         price_per_million_output_tokens: In the same.
     """
@@ -113,7 +114,7 @@ class EndpointConfig(Strict):
     api_key_env: str | None = None
     served_as: str | None = None
     can: frozenset[Ability] = frozenset()
-    max_concurrency: Positive = 64
+    max_concurrency: Positive | None = None
     price_per_million_input_tokens: Annotated[float, Field(ge=0)] | None = None
     price_per_million_output_tokens: Annotated[float, Field(ge=0)] | None = None
 
@@ -144,6 +145,8 @@ class FamilyConfig(Strict):
 class ModelConfig(Strict):
     """One role's model: an engine pool of ours, or an endpoint.
 
+    What an endpoint's server decides (engine arguments, resources, replicas) is refused beside it.
+
     Attributes:
         model: `embedded`, `scripted`, a local folder, or a hub name.
         revision: Commit of a hub model.
@@ -171,7 +174,15 @@ class ModelConfig(Strict):
             raise ValueError("give either model or endpoint")
         if self.endpoint is not None and self.head != "text":
             raise ValueError("an endpoint writes text: only a model of ours may score")
+        if self.endpoint is not None and (given := self._engines_own()):
+            raise ValueError(f"leave out {', '.join(given)}: an endpoint's server decides that")
         return self
+
+    def _engines_own(self) -> list[str]:
+        """Return the fields that say something of an engine of ours."""
+        fields = type(self).model_fields
+        own = ("revision", "backend", "replicas", "resources", "engine_args")
+        return [name for name in own if getattr(self, name) != fields[name].default]
 
 
 class SamplingConfig(Strict):

@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,14 +17,14 @@ import pyarrow as pa
 from guidelines import GuidelineSet
 from synth import storage
 from synth.calls.gate import Gate
-from synth.calls.metering import Meter, MeteredChat, MeteredModels, PoolHealth, Suspect
+from synth.calls.metering import Meter, MeteredModels, PoolHealth, RoleCalls, Suspect
 from synth.calls.snapshot import Snapshot, take_snapshot
-from synth.chat import ChatSpec
 from synth.chat.connect import connect
 from synth.config.schema import StorageConfig
 from synth.drive.drive import LeaseEnd
 from synth.drive.rows import Provenance, Row, count, lost_row, trace_rows
 from synth.errors import BadInput, Invalid, RowFault, RunFault, Unparsed
+from synth.pools.layout import PoolPlan, chats_of
 from synth.recipes import Step, find_recipe
 from synth.records import TRACES, Item, Outcome, Sampling
 from synth.workspace.leases import lease_path, publish_lease
@@ -45,18 +45,18 @@ class Work:
         recipes: Recipe name in items to what `find_recipe` takes; a name that is missing here
             is looked up as it is.
         guidelines: Guideline sets by name.
-        chats: Chats by role.
+        pools: The pools that are open, and how each role calls its own.
         options: Recipe name to its options, as JSON.
         sampling: The run's own sampling.
         fingerprint: Digest of what changes a row's text.
         format_retries: Further calls an item may spend on a format failure.
         pool_deadline_s: A pool that has answered nothing for so long ends the run.
-        num_workers: Workers that share the pools' calls.
+        num_workers: Workers that share the pools' calls; no more than any of these allows.
         storage: How `s3://` is reached.
     """
 
     workspace: str
-    chats: Mapping[str, ChatSpec]
+    pools: Sequence[PoolPlan]
     sampling: Sampling
     fingerprint: str
     recipes: Mapping[str, str] = field(default_factory=dict)
@@ -69,18 +69,26 @@ class Work:
 
 
 class Runner:
-    """One process's share of the work."""
+    """One process's share of the work.
 
-    def __init__(self, work: Work) -> None:
+    Args:
+        work: The work.
+        index: Which of the `num_workers` this is.
+    """
+
+    def __init__(self, work: Work, index: int = 0) -> None:
         self.work = work
         self._sampling = json.dumps(asdict(work.sampling), sort_keys=True)
-        self._chats = {role: connect(spec) for role, spec in work.chats.items()}
-        self._gates = {
-            role: Gate(max(1, -(-spec.max_calls // work.num_workers)))
-            for role, spec in work.chats.items()
-        }
-        self._health = {role: PoolHealth(work.pool_deadline_s) for role in work.chats}
-        self._share = max(gate.limit for gate in self._gates.values())
+        self._model_ids = {role: spec.model_id for role, spec in chats_of(work.pools).items()}
+        self._gates: list[Gate] = []
+        self._roles: dict[str, RoleCalls] = {}
+        for pool in work.pools:
+            gate = Gate(pool.calls_of(index, work.num_workers))
+            health = PoolHealth(work.pool_deadline_s)
+            self._gates.append(gate)
+            for role, spec in pool.chats.items():
+                self._roles[role] = RoleCalls(role, connect(spec), gate, health)
+        self._share = max(gate.limit for gate in self._gates)
         self._reserve = min(self._share, max(MIN_RESERVE, int(RESERVE_SHARE * self._share)))
         self._meters: dict[tuple[str, int], Meter] = {}
         self._held: dict[str, dict[str, list[Row]]] = {}
@@ -99,7 +107,7 @@ class Runner:
         """
         bound = max(MIN_HELD_ROWS, HELD_ROWS_PER_CALL * self._share)
         while not self._leaving:
-            waiting = self._arriving + sum(gate.queued for gate in self._gates.values())
+            waiting = self._arriving + sum(gate.queued for gate in self._gates)
             if waiting < self._reserve and len(self._meters) + self._arriving < bound:
                 return
             self._changed.clear()
@@ -147,13 +155,13 @@ class Runner:
 
     async def close(self) -> None:
         """Close the chats that hold connections."""
-        for chat in self._chats.values():
-            if (aclose := getattr(chat, "aclose", None)) is not None:
+        for calls in self._roles.values():
+            if (aclose := getattr(calls.chat, "aclose", None)) is not None:
                 await aclose()
 
     async def snapshot(self) -> Snapshot:
         """Return the live numbers."""
-        return take_snapshot(self._outcomes, self._tokens, self._meters, self._gates, self._health)
+        return take_snapshot(self._outcomes, self._tokens, self._meters, self._roles)
 
     def _read_owed(self, lease: Lease) -> list[Item] | None:
         """Return the items of `lease`; None where its file is there."""
@@ -206,10 +214,12 @@ class Runner:
         return rows
 
     async def _try(self, item: Item, meter: Meter) -> list[Row]:
-        guidelines = self.work.guidelines[item.guidelines] if item.guidelines else None
+        work = self.work
+        guidelines = work.guidelines[item.guidelines] if item.guidelines else None
+        models = MeteredModels(self._roles, meter, work.sampling, work.format_retries)
         try:
             self._check_student(item)
-            traces = await self._step(item).run(item, self._models(meter), guidelines)
+            traces = await self._step(item).run(item, models, guidelines)
             if not traces:
                 raise RowFault("the step returned no trace")
         except Unparsed as fault:
@@ -235,23 +245,16 @@ class Runner:
     def _check_student(self, item: Item) -> None:
         """Refuse an item that was planned for a student which has been trained anew since."""
         planned_for = item.student
-        if planned_for and planned_for != self.work.chats["student"].model_id:
+        if planned_for and planned_for != self._model_ids["student"]:
             raise Invalid(f"planned for {planned_for}, which has been trained anew since")
 
     def _provenance(self, item: Item) -> Provenance:
         role = self._step(item).roles[0]
         return Provenance(
-            teacher=item.student or self.work.chats[role].model_id,
+            teacher=item.student or self._model_ids[role],
             sampling=self._sampling,
             fingerprint=self.work.fingerprint,
         )
-
-    def _models(self, meter: Meter) -> MeteredModels:
-        chats = {
-            role: MeteredChat(role, chat, self._gates[role], self._health[role], meter)
-            for role, chat in self._chats.items()
-        }
-        return MeteredModels(chats, self.work.sampling, self.work.format_retries)
 
     def _has_guidelines(self, item: Item) -> bool:
         """Say whether this drive has the guideline set of an item; a lease may name several."""

@@ -32,9 +32,9 @@ RESTART_POLL_S = 0.2
 class WorkerActor:
     """One worker process."""
 
-    def __init__(self, work: Work, run: str, stage: str) -> None:
+    def __init__(self, work: Work, index: int, run: str, stage: str) -> None:
         storage.use(work.storage)
-        self._runner = Runner(work)
+        self._runner = Runner(work, index)
         self._metrics = WorkerMetrics(run, stage)
 
     async def ready(self) -> None:
@@ -172,7 +172,7 @@ def start_workers(
         max_concurrency=MAX_OPEN_CALLS,
     )
     return [
-        RayWorker(actor_class.remote(work, run, stage), f"worker {index}", start_timeout_s)
+        RayWorker(actor_class.remote(work, index, run, stage), f"worker {index}", start_timeout_s)
         for index in range(work.num_workers)
     ]
 

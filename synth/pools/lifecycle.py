@@ -1,7 +1,8 @@
 """Open the pools of a stage, wait until they answer, and see them gone afterwards.
 
 Serve is one per cluster: nothing here touches an application that is not of the same run, and
-Serve itself is never shut down. A leaf: imports Ray Serve.
+Serve itself is never shut down. What engines log goes to one file of the run, never to the
+terminal. A leaf: imports Ray Serve.
 """
 
 import asyncio
@@ -22,43 +23,17 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import ApplicationStatus, LoggingConfig
 
 from synth import storage
-from synth.chat import ChatSpec
 from synth.cluster.joining import CALL_PATH
 from synth.cluster.room import replicas_demand, unless_hopeless
-from synth.config.schema import Limits, ModelConfig
+from synth.config.schema import Limits
 from synth.errors import RunFault
-from synth.pools.layout import PoolPlan, app_prefix, chat_specs, plan_pools
+from synth.pools.layout import EnginePlan, PoolPlan, app_prefix
 from synth.pools.owner import create_owner
 from synth.pools.replica import Replica
 
-
-def keep_chatter(folder: Path) -> dict[str, str]:
-    """Return the environment under which engines append their log to `folder`/engine.log.
-
-    vLLM takes a configuration of Python's logging from a file; its own processes inherit the
-    environment, so that the engine's core writes there as well.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "engine-logging.json"
-    config.write_text(json.dumps(_logging_config(folder.absolute() / "engine.log"), indent=1))
-    return {"VLLM_LOGGING_CONFIG_PATH": str(config.absolute()), "VLLM_LOGGING_LEVEL": "INFO"}
-
-
-def _logging_config(log: Path) -> dict[str, object]:
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(process)d %(message)s"}},
-        "handlers": {
-            "file": {"class": "logging.FileHandler", "filename": str(log), "formatter": "line"}
-        },
-        "loggers": {"vllm": {"handlers": ["file"], "level": "INFO", "propagate": False}},
-    }
-
-
 DEPLOYMENT = "engine"
 _POLL_S = 0.25
-_TELL_S = 30.0  # how often waiting says what it waits for
+_SAY_S = 30.0  # how often waiting says what it waits for
 _TARGET_SHARE = 0.8  # of a replica's sequence slots, before another replica is started
 _STARTS = 3  # times a replica may fail to start
 _LEAVE_S = 12.0  # for replicas to end in good order, before they are killed
@@ -67,48 +42,45 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def pools(
-    models: Mapping[str, ModelConfig],
+async def open_engines(
+    pools: Sequence[PoolPlan],
     run_digest: str,
     limits: Limits,
     seed: int = 0,
     logs: Path | None = None,
-) -> AsyncIterator[dict[str, ChatSpec]]:
-    """Open what `models` (role to model) need and yield each role's chat; close it at the end.
+) -> AsyncIterator[None]:
+    """Open those of `pools` that have engines, on the running cluster, and close them at the end.
 
-    Ray must be running if any role needs a pool. Closing waits until the replicas are gone.
+    Closing waits until the replicas are gone.
 
     Args:
-        models: The roles of this stage.
+        pools: What a stage needs.
         run_digest: Names the run's applications.
         limits: Deadlines.
         seed: Of the engines.
         logs: Folder that keeps what the engines log; it must be one that replicas see.
 
     Raises:
-        BadInput: The roles can not be served together, or never on this cluster.
+        BadInput: The cluster can never hold them.
         RunFault: A pool did not start.
     """
-    plans = plan_pools(models, run_digest)
-    if not plans:
-        yield chat_specs(models, plans, limits)
-        return
+    engines = {pool.roles: pool.engine for pool in pools if pool.engine is not None}
     await asyncio.to_thread(_start_serve)
     await remove_pools(run_digest)
     owner, owner_name = await asyncio.to_thread(create_owner, run_digest)
     try:
-        environment = keep_chatter(logs) if logs else {}
-        targets = [_target(plan, limits, seed, owner_name, environment) for plan in plans]
+        environment = _logging_environment(logs) if logs else {}
+        targets = [_target(e, limits, seed, owner_name, environment) for e in engines.values()]
         await asyncio.to_thread(
             serve.run_many,
             targets,
             wait_for_ingress_deployment_creation=False,
             wait_for_applications_running=False,
         )
-        started = _wait_until_running([plan.app for plan in plans], limits.start_timeout_s)
-        demands = [replicas_demand(plan.roles[0], plan.model) for plan in plans]
-        await unless_hopeless(started, demands)
-        yield chat_specs(models, plans, limits)
+        apps = [engine.app for engine in engines.values()]
+        demands = [replicas_demand(roles, engine.model) for roles, engine in engines.items()]
+        await unless_hopeless(_wait_until_running(apps, limits.start_timeout_s), demands)
+        yield
     finally:
         await remove_pools(run_digest)
         ray.kill(owner)
@@ -137,6 +109,30 @@ async def remove_pools(run_digest: str) -> list[str]:
     return apps
 
 
+def _logging_environment(folder: Path) -> dict[str, str]:
+    """Return the environment under which engines append their log to `folder`/engine.log.
+
+    vLLM takes a configuration of Python's logging from a file; its own processes inherit the
+    environment, so that the engine's core writes there as well.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "engine-logging.json"
+    config.write_text(json.dumps(_logging_config(folder.absolute() / "engine.log"), indent=1))
+    return {"VLLM_LOGGING_CONFIG_PATH": str(config.absolute()), "VLLM_LOGGING_LEVEL": "INFO"}
+
+
+def _logging_config(log: Path) -> dict[str, object]:
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(process)d %(message)s"}},
+        "handlers": {
+            "file": {"class": "logging.FileHandler", "filename": str(log), "formatter": "line"}
+        },
+        "loggers": {"vllm": {"handlers": ["file"], "level": "INFO", "propagate": False}},
+    }
+
+
 def _start_serve() -> None:
     """Start Serve, or find it: of two runs that begin at once on a new cluster, one is first."""
     start = partial(serve.start, proxy_location="Disabled", logging_config=_quiet())
@@ -147,35 +143,35 @@ def _start_serve() -> None:
 
 
 def _target(
-    plan: PoolPlan, limits: Limits, seed: int, owner: str, environment: Mapping[str, str]
+    engine: EnginePlan, limits: Limits, seed: int, owner: str, environment: Mapping[str, str]
 ) -> RunTarget:
-    model = plan.model
+    resources = engine.model.resources
     options: dict[str, Any] = {
         "name": DEPLOYMENT,
         "ray_actor_options": {
-            "num_cpus": model.resources.num_cpus,
-            "num_gpus": model.resources.num_gpus,
-            "label_selector": model.resources.labels or None,
+            "num_cpus": resources.num_cpus,
+            "num_gpus": resources.num_gpus,
+            "label_selector": resources.labels or None,
             "runtime_env": {"env_vars": {**CALL_PATH, **environment}},
         },
-        "max_ongoing_requests": 2 * plan.max_num_seqs,
+        "max_ongoing_requests": 2 * engine.max_num_seqs,
         "graceful_shutdown_timeout_s": limits.call_timeout_s,
         "graceful_shutdown_wait_loop_s": 0.2,
         "health_check_period_s": 5,
         "health_check_timeout_s": 30,
         "max_constructor_retry_count": _STARTS,
         "logging_config": _quiet(),
-        **_scaling(plan),
+        **_scaling(engine),
     }
     deployment: Any = serve.deployment(Replica)
     app = deployment.options(**options).bind(
-        model, plan.max_num_seqs, seed, limits.stall_s, owner, plan.app, storage.settings()
+        engine, seed, limits.stall_s, owner, storage.settings()
     )
-    return RunTarget(target=app, name=plan.app, route_prefix=None, logging_config=_quiet())
+    return RunTarget(target=app, name=engine.app, route_prefix=None, logging_config=_quiet())
 
 
-def _scaling(plan: PoolPlan) -> dict[str, Any]:
-    replicas = plan.model.replicas
+def _scaling(engine: EnginePlan) -> dict[str, Any]:
+    replicas = engine.model.replicas
     if replicas.min == replicas.max:
         return {"num_replicas": replicas.max}
     return {
@@ -183,7 +179,7 @@ def _scaling(plan: PoolPlan) -> dict[str, Any]:
             min_replicas=replicas.min,
             initial_replicas=max(1, replicas.min),
             max_replicas=replicas.max,
-            target_ongoing_requests=_TARGET_SHARE * plan.max_num_seqs,
+            target_ongoing_requests=_TARGET_SHARE * engine.max_num_seqs,
             upscale_delay_s=replicas.upscale_delay_s,
             downscale_delay_s=replicas.downscale_delay_s,
         )
@@ -196,7 +192,7 @@ def _quiet() -> LoggingConfig:
 
 
 async def _wait_until_running(apps: Sequence[str], timeout_s: float) -> None:
-    started = told = time.monotonic()
+    started = said_at = time.monotonic()
     while True:
         status = (await asyncio.to_thread(serve.status)).applications
         if removed := [app for app in apps if app not in status]:
@@ -213,8 +209,8 @@ async def _wait_until_running(apps: Sequence[str], timeout_s: float) -> None:
                 f"no replica of {', '.join(waiting)} within {timeout_s:g} s "
                 f"(start_timeout_s): {_reason(status[waiting[0]])}"
             )
-        if now - told > _TELL_S:
-            told = now
+        if now - said_at > _SAY_S:
+            said_at = now
             log.info("waiting for %s, %.0f s so far", ", ".join(waiting), now - started)
         await asyncio.sleep(_POLL_S)
 

@@ -18,7 +18,7 @@ from synth.cluster.metrics import ReplicaMetrics
 from synth.config.schema import ModelConfig, StorageConfig
 from synth.errors import Overdue
 from synth.pools.engine import Engine, EngineLost
-from synth.pools.layout import run_and_role
+from synth.pools.layout import EnginePlan, run_and_role
 from synth.pools.owner import leave_without_owner
 from synth.records import Message, Reply, Sampling
 
@@ -27,27 +27,33 @@ log = logging.getLogger(__name__)
 
 
 class Replica:
-    """Serves one engine to callers of `generate`."""
+    """Serves one engine to callers of `generate`.
+
+    Args:
+        plan: What it hosts.
+        seed: Of the engine.
+        stall_s: With calls in flight and no progress for so long, the engine counts as dead.
+        owner: Name of the actor whose end is this replica's, too.
+        section: How `s3://` is reached.
+    """
 
     def __init__(
         self,
-        model: ModelConfig,
-        max_num_seqs: int,
+        plan: EnginePlan,
         seed: int,
         stall_s: float,
         owner: str,
-        app: str,
         section: StorageConfig,
     ) -> None:
         storage.use(section)
-        self._engine = open_engine(model, max_num_seqs, seed)
-        self._metrics = ReplicaMetrics(*run_and_role(app))
+        self._engine = open_engine(plan.model, plan.max_num_seqs, seed)
+        self._metrics = ReplicaMetrics(*run_and_role(plan.app))
         self._stall_s = stall_s
         self._in_flight = 0
         self._busy_since = 0.0
         self._watches = [
             asyncio.create_task(self._watch_engine()),
-            asyncio.create_task(leave_without_owner(owner, app)),
+            asyncio.create_task(leave_without_owner(owner, plan.app)),
         ]
 
     async def generate(

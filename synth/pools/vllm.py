@@ -1,4 +1,8 @@
-"""vLLM engines in this process: one that writes, behind its chat template, and one that scores."""
+"""vLLM engines in this process: one that writes, behind its chat template, and one that scores.
+
+The second's model ends in a number: `LlamaForSequenceClassification` and its like.
+A leaf: imports vLLM and transformers, which takes ten seconds.
+"""
 
 import contextlib
 import itertools
@@ -8,17 +12,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import psutil
-from transformers import AutoTokenizer
-from vllm import SamplingParams
-from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.exceptions import VLLMClientError
-from vllm.inputs.engine import TokensInput, tokens_input
-from vllm.outputs import PoolingRequestOutput, RequestOutput
-from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
-from vllm.v1.engine.async_llm import AsyncLLM
-from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
-from vllm.v1.metrics.loggers import StatLoggerBase
-from vllm.v1.metrics.stats import SchedulerStats
 
 from synth import storage
 from synth.config.schema import ModelConfig
@@ -30,9 +23,6 @@ from synth.models.rendering import encode_chat, generation_prompt
 from synth.pools.engine import EngineLost
 from synth.records import Head, Message, Reply, Sampling
 
-from vllm import PoolingParams  # isort: skip
-
-
 # vLLM reads these when it is imported. Quiet, no reports to its makers, and on CPU a cache
 # that leaves memory for a trainer beside it (GiB).
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -40,6 +30,17 @@ os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
 
+from transformers import AutoTokenizer
+from vllm import PoolingParams, SamplingParams
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.exceptions import VLLMClientError
+from vllm.inputs.engine import TokensInput, tokens_input
+from vllm.outputs import PoolingRequestOutput, RequestOutput
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+from vllm.v1.metrics.loggers import StatLoggerBase
+from vllm.v1.metrics.stats import SchedulerStats
 
 # Eager: a run of a few minutes never earns back the minute of compiling.
 _CPU_ARGS = {"enforce_eager": True, "dtype": "bfloat16"}
@@ -50,6 +51,8 @@ _HEADS: Mapping[Head, Mapping[str, Any]] = {
     "text": {"structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True}},
     "score": {"runner": "pooling"},
 }
+# The logit itself: a reward has no range, and a sigmoid would press great ones together.
+_RAW = PoolingParams(task="classify", use_activation=False)
 
 Output = TypeVar("Output", RequestOutput, PoolingRequestOutput)
 
@@ -153,6 +156,26 @@ class VllmEngine:
         )
 
 
+class ScoringEngine(VllmEngine):
+    """An `AsyncLLM` that pools: it reads a conversation and writes nothing."""
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """Score `messages`; there is nothing to sample.
+
+        Raises:
+            Invalid: The conversation is too long, or its turns are refused.
+            RowFault: vLLM rejects the request, or fails on it alone.
+            EngineLost: The core is gone.
+        """
+        ids = self._encode(messages, room=0)
+        output = await self._ended(self._engine.encode(ids, _RAW.clone(), self._request_id()))
+        return Reply(
+            text="",
+            prompt_tokens=len(output.prompt_token_ids),
+            score=output.outputs.data.item(),
+        )
+
+
 class _Clock:
     """When the engine last made progress, and what its cache found, by vLLM's own reports."""
 
@@ -251,27 +274,3 @@ def _logprobs(steps: Any) -> tuple[dict[str, float], ...] | None:
     if steps is None:
         return None
     return tuple({entry.decoded_token: entry.logprob for entry in s.values()} for s in steps)
-
-
-# The logit itself: a reward has no range, and a sigmoid would press great ones together.
-_RAW = PoolingParams(task="classify", use_activation=False)
-
-
-class ScoringEngine(VllmEngine):
-    """An `AsyncLLM` that pools: it reads a conversation and writes nothing."""
-
-    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
-        """Score `messages`; there is nothing to sample.
-
-        Raises:
-            Invalid: The conversation is too long, or its turns are refused.
-            RowFault: vLLM rejects the request, or fails on it alone.
-            EngineLost: The core is gone.
-        """
-        ids = self._encode(messages, room=0)
-        output = await self._ended(self._engine.encode(ids, _RAW.clone(), self._request_id()))
-        return Reply(
-            text="",
-            prompt_tokens=len(output.prompt_token_ids),
-            score=output.outputs.data.item(),
-        )

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from synth.calls.aio import together
+from synth.calls.aio import gather_calls
 from synth.chat import Chat, Score
 from synth.config.schema import Positive
 from synth.recipes.base import Options
@@ -58,7 +58,7 @@ async def rate(reward: Score, messages: Sequence[Message], text: str, how: Aggre
     `last` asks once, about the whole; the others once for every beginning that ends with a step.
     """
     ends = [len(text)] if how == "last" else step_ends(text)
-    scores = await together(reward.score(begun(messages, text[:end])) for end in ends)
+    scores = await gather_calls(reward.score(begun(messages, text[:end])) for end in ends)
     return aggregate_scores(scores, how)
 
 
@@ -122,7 +122,7 @@ async def prm_best_of_n(
         reply = await student(messages, sampling)
         return _Candidate(reply, await rate(reward, messages, whole_text(reply), options.aggregate))
 
-    found = await together(candidate() for _ in range(options.n))
+    found = await gather_calls(candidate() for _ in range(options.n))
     best = max(found, key=lambda one: one.rank)
     return Found(
         reply=best.reply,
@@ -196,7 +196,7 @@ async def step_beam(
     beam, candidates, tokens = [_Path()] * options.width, 0, 0
     for left in reversed(range(options.depth)):
         going = [path for path in beam if path.finish_reason is None for _ in range(options.expand)]
-        grown = await together(grow(path, last=not left) for path in going)
+        grown = await gather_calls(grow(path, last=not left) for path in going)
         candidates += len(grown)
         tokens += _tokens(grown) - _tokens(going)
         ended = [path for path in beam if path.finish_reason is not None]

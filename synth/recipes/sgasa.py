@@ -28,7 +28,7 @@ from functools import partial
 from typing import Any
 
 from guidelines import GuidelineSet
-from synth.calls.aio import together
+from synth.calls.aio import gather_calls
 from synth.judges.refusal import judge_refusal
 from synth.recipes.base import Before, Models, Recipe, Row, Step, Train
 from synth.recipes.pairs import Pair, by_outcome
@@ -89,7 +89,7 @@ async def choose(item: Item, answers: Sequence[Trace], asker: Asker) -> list[Tra
     fitting = [place for place, about in enumerate(told) if about["why_not"] is None]
     if item.seed.label == "benign":
         asked = (asker.score(item.seed.prompt, answers[place].answer) for place in fitting)
-        for place, score in zip(fitting, await together(asked), strict=True):
+        for place, score in zip(fitting, await gather_calls(asked), strict=True):
             told[place] |= {"score": score, "why_not": NO_SCORE if score is None else None}
         scored = [place for place in fitting if told[place]["score"] is not None]
         fitting = sorted(scored, key=lambda place: -told[place]["score"])
@@ -139,7 +139,7 @@ async def write_guideline(
     """Write a guideline from examples and verify it on the same: one trace, the guideline."""
     asker, examples = Asker(models.target, models, options), item.payload["examples"]
     guideline = await asker.guideline(examples)
-    answers = await together(
+    answers = await gather_calls(
         asker.sample_guided(guideline.answer, example["prompt"]) for example in examples
     )
     verdicts = [
@@ -171,7 +171,7 @@ async def answer_guided(
     """Answer a prompt several times under a guideline, and choose: a trace for each answer."""
     asker, guideline = Asker(models.target, models, options), item.payload["guideline"]
     asked = (asker.sample_guided(guideline, item.seed.prompt) for _ in range(options.responses))
-    return await choose(item, await together(asked), asker)
+    return await choose(item, await gather_calls(asked), asker)
 
 
 async def sample_student(
@@ -180,7 +180,7 @@ async def sample_student(
     """Let the trained model answer a prompt alone, and choose: a trace for each answer."""
     asker = Asker(models.student, models, options)
     asked = (asker.sample(item.seed) for _ in range(options.responses))
-    return await choose(item, await together(asked), asker)
+    return await choose(item, await gather_calls(asked), asker)
 
 
 def due_answers(before: Before, *, options: SgasaOptions) -> Iterator[Item]:

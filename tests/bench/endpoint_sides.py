@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 import aiohttp
 
-from synth.calls.aio import run_to_end
+from synth.calls.aio import run_until_interrupted
 from synth.config.schema import EndpointConfig, Limits, ModelConfig, SamplingConfig, SynthConfig
 from synth.records import Cell, Outcome
 from synth.run import Run
@@ -51,7 +51,7 @@ def guideweave(load: Load, folder: str) -> None:
     """Synthesize what the plan in `folder` owes."""
     run = make_run(load, folder)
     started = time.perf_counter()
-    outcomes = run_to_end(synthesize(run, _none_accepted, Options()))
+    outcomes = run_until_interrupted(synthesize(run, _none_accepted, Options()))
     seconds = time.perf_counter() - started
     if outcomes != {Outcome.OK: load.rows}:
         raise RuntimeError(f"not every row was answered: {dict(outcomes)}")

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from synth.calls.aio import run_to_end
+from synth.calls.aio import run_until_interrupted
 from synth.config.schema import (
     CurateConfig,
     Limits,
@@ -66,7 +66,7 @@ def make_config(folder: Path, workers: int | None) -> SynthConfig:
 
 def make(run: Run) -> dict[str, object]:
     """Generate every row."""
-    return dict(run_to_end(synthesize(run, _none_accepted, Options(force=True))))
+    return dict(run_until_interrupted(synthesize(run, _none_accepted, Options(force=True))))
 
 
 def resume(run: Run) -> dict[str, object]:

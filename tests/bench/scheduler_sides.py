@@ -21,14 +21,16 @@ from typing import Any
 import psutil
 import ray
 
-from synth.calls.aio import run_to_end
+from synth.calls.aio import run_until_interrupted
 from synth.chat import ChatSpec
 from synth.chat.connect import connect
+from synth.config.schema import ModelConfig, SynthConfig
 from synth.drive.drive import Progress
+from synth.pools.layout import PoolPlan, chats_of, plan_pools
 from synth.recipes import find_recipe
 from synth.records import Message, Outcome, Sampling
-from synth.run import Run, needed_roles
-from synth.synthesize import Options, make_work, open_chats, work_through
+from synth.run import Run, needed_roles, run_digest
+from synth.synthesize import Options, make_work, open_pools, work_through
 from synth.workspace.workspace import Workspace
 from tests.bench.flights import FOLDER_ENV, Flight, occupancy, read_flights
 from tests.bench.scheduler_load import Load, make_config, make_items, prompt, recipe_path
@@ -55,8 +57,9 @@ async def guideweave(load: Load, folder: str, cpu: "TreeCpu") -> None:
     def tell(stage: str, progress: Progress) -> None:
         cpu.look()
 
-    async with open_chats(config, needed_roles(config, run.recipes.values())) as chats:
-        work = make_work(run, _allowing(load, chats), "bench")
+    pools = _plan(load, config, needed_roles(config, run.recipes.values()))
+    work = make_work(run, pools, "bench")
+    async with open_pools(config, pools):
         cpu.start()
         await work_through(config, work, run.workspace.owed(), "bench", Options(tell=tell))
     outcomes = run.workspace.rows_by_outcome()
@@ -68,10 +71,11 @@ async def ray_data(load: Load, folder: str, cpu: "TreeCpu") -> None:
     """Do the same with Ray Data."""
     config = make_config(load, folder)
     models = {pool: getattr(config, pool) for pool in load.pools}
-    async with open_chats(config, models) as chats:
+    pools = _plan(load, config, models)
+    async with open_pools(config, pools):
         cpu.start()
         watching = asyncio.create_task(_watch(cpu))
-        await asyncio.to_thread(_map_batches, load, _allowing(load, chats), f"{folder}/data")
+        await asyncio.to_thread(_map_batches, load, chats_of(pools), f"{folder}/data")
         watching.cancel()
 
 
@@ -139,8 +143,10 @@ async def _watch(cpu: TreeCpu) -> None:
         cpu.look()
 
 
-def _allowing(load: Load, chats: Mapping[str, ChatSpec]) -> dict[str, ChatSpec]:
-    return {role: replace(chat, max_calls=load.calls) for role, chat in chats.items()}
+def _plan(load: Load, config: SynthConfig, models: Mapping[str, ModelConfig]) -> list[PoolPlan]:
+    """Plan pools that take as many calls as the load has."""
+    pools = plan_pools(models, run_digest(config.run), config.limits)
+    return [replace(pool, max_calls=load.calls) for pool in pools]
 
 
 def measure(side: str, load: Load) -> dict[str, object]:
@@ -150,7 +156,7 @@ def measure(side: str, load: Load) -> dict[str, object]:
         flights_folder = Path(folder) / "flights"
         flights_folder.mkdir()
         os.environ[FOLDER_ENV] = str(flights_folder)
-        run_to_end(_SIDES[side](load, f"{folder}/run", cpu))
+        run_until_interrupted(_SIDES[side](load, f"{folder}/run", cpu))
         flights = {pool: read_flights(flights_folder, pool) for pool in load.pools}
     return summarize(load, flights, cpu.by_name())
 

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections import Counter
 
-from synth.calls.aio import run_to_end
+from synth.calls.aio import run_until_interrupted
 from synth.records import Cell, Outcome
 from synth.run import Run
 from synth.synthesize import Options, synthesize
@@ -24,7 +24,7 @@ def measure(load: Load) -> Served:
     with tempfile.TemporaryDirectory(prefix="guideweave-bench-") as folder:
         run = _make_run(load, folder)
         Workspace(folder).publish(make_items(load))
-        outcomes = run_to_end(synthesize(run, _none_accepted, Options()))
+        outcomes = run_until_interrupted(synthesize(run, _none_accepted, Options()))
         if outcomes != {Outcome.OK: load.prompts}:
             raise RuntimeError(f"not every row was answered: {dict(outcomes)}")
         return _read(folder)

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth.calls import metering
-from synth.chat import ChatSpec
 from synth.config.schema import SynthConfig
 from synth.dataset import make_traces, retry_failed
 from synth.drive.drive import Drive
@@ -28,7 +27,7 @@ from tests.chaos.run import bound, regenerated_share
 from tests.chaos.scripts import BROKEN, LATENCY_S
 from tests.chaos.seed import Size, run_seed
 from tests.chaos.storm import CONTROLLER, NODE, REPLICA, WORKER
-from tests.synth.factories import make_items
+from tests.synth.factories import make_items, make_pool
 
 RECIPE = "tests.chaos.scripts.two_calls"
 CONFIG = """
@@ -55,17 +54,14 @@ async def live(workspace: str, num_workers: int, turns: int | None, kind: type[R
     """Plan what is due and run it, for so many turns of the event loop or to the end."""
     there = Workspace(workspace)
     there.plan_more(lambda: there.again([Outcome.INTERRUPTED]))
-    chat = ChatSpec(
-        kind="scripted", model_id="scripted", script="tests.chaos.scripts:answer", max_calls=8
-    )
     work = Work(
         workspace=workspace,
-        chats={"teacher": chat},
+        pools=[make_pool("tests.chaos.scripts:answer")],
         sampling=Sampling(),
         fingerprint="f",
         num_workers=num_workers,
     )
-    workers = [kind(work) for _ in range(num_workers)]
+    workers = [kind(work, index) for index in range(num_workers)]
     drive = Drive(workers, there.owed(), drain_s=5.0 if kind is Runner else 0.0)
     running = asyncio.create_task(drive.run())
     if turns is not None:

@@ -6,7 +6,7 @@ every other role, its one engine open once for all recipes.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from synth import synthesize as synthesis
 from synth.config.schema import Limits, ModelConfig, SamplingConfig, SeedsConfig, SynthConfig
 from synth.dataset import curate_run, make_traces
 from synth.models.families import STEP_TOKENS
+from synth.pools.layout import PoolPlan, chats_of
 from synth.recipes import RECIPES
 from synth.records import Outcome
 from synth.rounds import due_steps
@@ -114,13 +115,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     ray.init(address="local", num_cpus=16, include_dashboard=False, log_to_driver=False)
     made = Made(run=load_run(config))
     with pytest.MonkeyPatch.context() as patch:
-        open_chats = synthesis.open_chats
+        open_pools = synthesis.open_pools
 
-        def noted(config: SynthConfig, models: Any) -> Any:
-            made.sessions.append({*models})
-            return open_chats(config, models)
+        def noted(config: SynthConfig, pools: Sequence[PoolPlan]) -> Any:
+            made.sessions.append({*chats_of(pools)})
+            return open_pools(config, pools)
 
-        patch.setattr(synthesis, "open_chats", noted)
+        patch.setattr(synthesis, "open_pools", noted)
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
         waiting: tuple[str, ...] = ("all",)
         while waiting:

@@ -77,7 +77,7 @@ def test_a_code_that_is_returned_stands(returned: int | None) -> None:
 SLEEPER = """
 import asyncio, pathlib, sys, click
 from ray_jobs.exits import finish
-from synth.calls.aio import run_to_end
+from synth.calls.aio import run_until_interrupted
 
 async def work():
     try:
@@ -89,7 +89,7 @@ async def work():
 
 @click.command()
 def command():
-    run_to_end(work())
+    run_until_interrupted(work())
 
 finish(command, [])
 """

@@ -9,8 +9,7 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +18,10 @@ import pytest
 
 from synth.chat import ChatSpec
 from synth.chat.scripted import PLAUSIBLE
-from synth.config.schema import ModelConfig, SynthConfig
+from synth.config.schema import Limits, ModelConfig
 from synth.models.embedded import embedded_model_folder
 from synth.models.identity import identify
+from synth.pools.layout import PoolPlan
 from synth.records import ABILITIES
 from tests.ray_jobs.conftest import Cli
 from train.config import Job
@@ -61,19 +61,19 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         (folder / "model.txt").write_bytes(b"".join(shard.read_bytes() for shard in shards))
         return {"rows": 1, "steps": 1}
 
-    @asynccontextmanager
-    async def open_chats(
-        config: SynthConfig, models: Mapping[str, ModelConfig]
-    ) -> AsyncIterator[dict[str, ChatSpec]]:
+    def plan_scripts(
+        models: Mapping[str, ModelConfig], run_digest: str, limits: Limits
+    ) -> list[PoolPlan]:
         [(role, model)] = models.items()
         counts[f"ask {Path(str(model.model)).name}"] += 1
         model_id = identify(model).model_id
-        yield {role: ChatSpec(kind="scripted", model_id=model_id, script=PLAUSIBLE, can=ABILITIES)}
+        spec = ChatSpec(kind="scripted", model_id=model_id, script=PLAUSIBLE, can=ABILITIES)
+        return [PoolPlan(chats={role: spec})]
 
     monkeypatch.setitem(sys.modules, "train.fit", SimpleNamespace(fit=fit))
     cluster = SimpleNamespace(join_ray=lambda: None)
     monkeypatch.setitem(sys.modules, "synth.cluster.joining", cluster)
-    monkeypatch.setattr("synth.batch.open_chats", open_chats)
+    monkeypatch.setattr("synth.batch.plan_pools", plan_scripts)
     return counts
 
 

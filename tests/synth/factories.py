@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from synth.calls.gate import Gate
+from synth.calls.metering import Meter, MeteredChat, PoolHealth, RoleCalls
+from synth.chat import Chat, ChatSpec
 from synth.config.schema import Limits, ModelConfig, SynthConfig
+from synth.pools.layout import PoolPlan
 from synth.recipes.base import Recipe
 from synth.records import Item, Seed, digest
 from synth.run import Run
@@ -21,6 +25,17 @@ def make_seed(
 
 def make_items(count: int, *, recipe: str = "tests.synth.scripts.echo") -> list[Item]:
     return [Item(seed=make_seed(f"Question number {i}?"), recipe=recipe) for i in range(count)]
+
+
+def make_pool(script: str, *, max_calls: int = 8) -> PoolPlan:
+    """Make up a pool of one teacher, whose replies the script `module:function` makes."""
+    spec = ChatSpec(kind="scripted", model_id="scripted", script=script)
+    return PoolPlan(chats={"teacher": spec}, max_calls=max_calls)
+
+
+def metered(chat: Chat, role: str, gate: Gate, health: PoolHealth) -> MeteredChat:
+    """Return a new row's view of a role that calls `chat`."""
+    return MeteredChat(RoleCalls(role, chat, gate, health), Meter())
 
 
 def make_run(

@@ -75,6 +75,8 @@ class FaultServer:
         url: Its address, up to `/v1`.
         requests: Every request's JSON, in order.
         answered: Completions by prompt.
+        text: What it writes to every request, where it is told.
+        message: Further fields of the turns that it writes.
         most_inside: The most requests that it had at once.
     """
 
@@ -87,6 +89,8 @@ class FaultServer:
         self.counts_tokens = True
         self.key: str | None = None
         self.latency_s = 0.0
+        self.text: str | None = None
+        self.message: dict[str, Any] = {}
         self.requests: list[dict[str, Any]] = []
         self.answered: Counter[str] = Counter()
         self.inside = self.most_inside = 0
@@ -134,8 +138,9 @@ class FaultServer:
         return await _break_off(fault, request)
 
     def _complete(self, body: dict[str, Any], finish_reason: str = "stop") -> dict[str, Any]:
-        text = _written(body, self.can)
-        choice: dict[str, Any] = {"message": {"content": text}, "finish_reason": finish_reason}
+        text = _written(body, self.can) if self.text is None else self.text
+        message = {"content": text, **self.message}
+        choice: dict[str, Any] = {"message": message, "finish_reason": finish_reason}
         if body.get("logprobs") and "logprobs" in self.can:
             top = [{"token": word, "logprob": -3.0} for word in "ab"]
             token = {"token": text, "logprob": -0.1, "top_logprobs": top}

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guidelines import load_guidelines
-from synth.chat import ChatSpec
 from synth.config.schema import Accepted
 from synth.drive.runner import Runner
 from synth.records import Seed
@@ -132,8 +131,7 @@ async def test_a_quota_out_of_reach_ends_with_its_budget(tmp_path: Path) -> None
 async def test_what_was_interrupted_is_finished_before_the_next_step(tmp_path: Path) -> None:
     run = make_run(tmp_path, samples=1)
     leases = plan_due(run, nothing_accepted)
-    chat = ChatSpec(kind="scripted", model_id="s", script="tests.synth.scripts:repeat")
-    runner = Runner(make_work(run, {"teacher": chat}, "f"))
+    runner = Runner(make_work(run, [factories.make_pool("tests.synth.scripts:repeat")], "f"))
     await runner.drain()
     for lease in leases:
         await runner.run(lease)

@@ -121,12 +121,12 @@ async def test_a_session_serves_one_student(run: Run) -> None:
     first = plan_due(run, nothing_accepted)
     opened = next_session(run, first)
     assert opened is not None
-    assert (opened.student, sorted(opened.models)) == ("", ["teacher"])
+    assert (opened.student, sorted(opened.roles)) == ("", ["teacher"])
     await make(run)
     pretend_trained(run.config, "iterated-first")
     opened = next_session(run, rounds.plan_due(run, nothing_accepted))
     assert opened is not None
-    assert (opened.student, sorted(opened.models)) == ("iterated-first", ["student"])
+    assert (opened.student, sorted(opened.roles)) == ("iterated-first", ["student"])
     of_second = opened.leases[0]._replace(step=4)
     assert opened.able(run, [*opened.leases, of_second]) == [*opened.leases]
     storage.remove(f"{run.workspace.path}/models/iterated-first/manifest.json")
@@ -146,13 +146,13 @@ def test_roles_that_can_not_live_together_have_sessions_of_their_own(run: Run) -
     [lease, *_] = plan_due(apart, nothing_accepted)
     opened = next_session(apart, [lease])
     assert opened is not None
-    assert sorted(opened.models) == ["teacher"]
+    assert sorted(opened.roles) == ["teacher"]
     together = replace(
         apart, config=config.model_copy(update={"judge": ModelConfig(model="embedded")})
     )
     opened = next_session(together, [lease])
     assert opened is not None
-    assert sorted(opened.models) == ["judge", "teacher"]
+    assert sorted(opened.roles) == ["judge", "teacher"]
 
 
 def test_names_and_starts_of_trainings() -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal, NamedTuple
 
-from synth.calls.aio import together
+from synth.calls.aio import gather_calls
 
 ROOT = 0  # ours: the place of the root in the list
 MAX_UNRATED = 3  # ours: evaluations of a node that may fail to give a value
@@ -252,14 +252,14 @@ async def expand(tree: Tree, place: int, width: int, sample: Sample, score: Scor
     """
     tree.counts["expansions"] += 1
     before = path_text(tree, place)
-    written = await together(sample(before, False) for _ in range(width))
+    written = await gather_calls(sample(before, False) for _ in range(width))
     distinct = list(dict.fromkeys(step for step in written if step.text or step.end == "answer"))
     tree.counts["dropped"] += len(written) - len(distinct)
     tree.counts["cut_steps"] += sum(step.end == "cut" for step in distinct)
     children = [
         add_child(tree, place, step.text, terminal=step.end == "answer") for step in distinct
     ]
-    found = await together(evaluate(tree, child, sample, score) for child in children)
+    found = await gather_calls(evaluate(tree, child, sample, score) for child in children)
     for child, evaluation in zip(children, found, strict=True):
         tree.nodes[child].ready = evaluation
 
@@ -304,6 +304,6 @@ def back_up(tree: Tree, place: int, evaluation: Evaluation) -> None:
 async def visit_the_rest(tree: Tree, sample: Sample, score: Score) -> None:
     """Visit every node once that never was, without expanding."""
     left = [at for at, node in enumerate(tree.nodes) if not node.visits and not node.closed]
-    found = await together(evaluate(tree, place, sample, score) for place in left)
+    found = await gather_calls(evaluate(tree, place, sample, score) for place in left)
     for place, evaluation in zip(left, found, strict=True):
         back_up(tree, place, evaluation)

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth.calls.gate import Gate
-from synth.calls.metering import Meter, MeteredChat, PoolHealth
+from synth.calls.metering import Meter, MeteredChat, PoolHealth, RoleCalls
 from synth.errors import CapacityFault, PoolDown, PoolFault, RowFault
 from synth.records import Ability, Message, Reply, Sampling
+from tests.synth import factories
 from tests.synth.clock import simulate
 
 ASK = [Message(role="user", content="Hi")]
@@ -62,7 +63,7 @@ class Server:
 
 
 def metered(server: Server, gate: Gate, health: PoolHealth) -> MeteredChat:
-    return MeteredChat("teacher", server, gate, health, Meter())
+    return factories.metered(server, "teacher", gate, health)
 
 
 async def ask_all(
@@ -239,3 +240,21 @@ def test_a_refused_call_goes_before_those_not_yet_tried() -> None:
 
     simulate(story())
     assert ended == seen == ["a", "b", "c"]
+
+
+def test_calls_are_counted_by_role_and_limited_by_pool() -> None:
+    async def story() -> tuple[list[tuple[int, int]], int]:
+        gate, health, server = Gate(3), PoolHealth(600), Server(room=9)
+        roles = [RoleCalls(role, server, gate, health) for role in ("teacher", "judge")]
+        calls = [
+            asyncio.create_task(MeteredChat(role, Meter())(ASK, Sampling()))
+            for role in roles
+            for _ in range(2)
+        ]
+        await asyncio.sleep(0.1)
+        halfway = [(role.running, role.queued) for role in roles]
+        await asyncio.gather(*calls)
+        assert [(role.running, role.queued) for role in roles] == [(0, 0), (0, 0)]
+        return halfway, server.answered
+
+    assert simulate(story()) == ([(2, 0), (1, 1)], 4)

@@ -7,10 +7,11 @@ import pytest
 
 from synth.calls import metering
 from synth.calls.gate import Gate
-from synth.calls.metering import Meter, MeteredChat, PoolHealth, Suspect
+from synth.calls.metering import MeteredChat, PoolHealth, Suspect
 from synth.chat.scripted import ScriptedChat
 from synth.errors import EngineDied
 from synth.records import Message, Sampling
+from tests.synth.factories import metered
 
 ASKED = [Message(role="user", content="How do I bake bread?")]
 
@@ -40,7 +41,7 @@ def chat_of_deaths(deaths: int, together: int) -> MeteredChat:
         await dies.wait()
         raise EngineDied("the replica died")
 
-    return MeteredChat("teacher", ScriptedChat(script), Gate(8), PoolHealth(60), Meter())
+    return metered(ScriptedChat(script), "teacher", Gate(8), PoolHealth(60))
 
 
 async def test_a_rows_calls_see_one_death_together() -> None:

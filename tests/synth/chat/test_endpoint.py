@@ -12,8 +12,9 @@ from guidelines import BadInput
 from synth.chat import ChatSpec
 from synth.chat.connect import connect
 from synth.chat.endpoint import EndpointChat
-from synth.config.schema import EndpointConfig
+from synth.config.schema import EndpointConfig, FamilyConfig, Limits, ModelConfig
 from synth.errors import CapacityFault, Invalid, PoolFault, Refused, RowFault
+from synth.pools.layout import plan_pools
 from synth.records import ABILITIES, Ability, Message, Sampling
 from tests.synth.fault_server import Fault, FaultServer, always, running
 
@@ -145,6 +146,45 @@ async def test_reasoning_in_the_text_is_taken_apart_but_not_out_of_a_grammar() -
         bound = await chat(ASK, Sampling(regex="(?s).*"))
     assert (free.reasoning, free.text) == ("why", "So.")
     assert (bound.reasoning, bound.text) == ("", text)
+
+
+OWN_MARKS = FamilyConfig(think_open="[t]", think_close="[/t]")
+
+
+@pytest.mark.parametrize(
+    ("family", "text", "message", "reasoning", "answer"),
+    [
+        # A server of a name that tells nothing, and what the configuration says of it.
+        (None, "why</think>So.", {}, "", "why</think>So."),
+        ("deepseek-r1", "why</think>So.", {}, "why", "So."),
+        ("qwen3", "<think>why</think>So.", {}, "why", "So."),
+        (OWN_MARKS, "[t]why[/t]So.", {}, "why", "So."),
+        (OWN_MARKS, "<think>why</think>So.", {}, "", "<think>why</think>So."),
+        # What the server takes apart itself is left so.
+        ("qwen3", "<think>So.", {"reasoning": "why"}, "why", "<think>So."),
+        ("deepseek-r1", "So.", {"reasoning_content": "why"}, "why", "So."),
+        ("deepseek-r1", "So.", {"reasoning_content": ""}, "", "So."),
+        ("deepseek-r1", "why</think>So.", {"reasoning_content": None}, "why", "So."),
+    ],
+)
+async def test_the_familys_marks_are_those_of_the_configuration(
+    family: str | FamilyConfig | None,
+    text: str,
+    message: dict[str, Any],
+    reasoning: str,
+    answer: str,
+) -> None:
+    server = FaultServer()
+    server.text, server.message = text, message
+    async with running(server):
+        endpoint = EndpointConfig(base_url=server.url, model="big")
+        [pool] = plan_pools(
+            {"teacher": ModelConfig(endpoint=endpoint, family=family)}, "run", Limits()
+        )
+        chat = EndpointChat(pool.chats["teacher"])
+        reply = await chat(ASK, Sampling())
+        await chat.aclose()
+    assert (reply.reasoning, reply.text) == (reasoning, answer)
 
 
 async def test_logprobs_are_read() -> None:

@@ -12,6 +12,7 @@ from synth.config.schema import EndpointConfig
 from synth.drive.drive import Drive
 from synth.drive.runner import Runner, Work
 from synth.errors import PoolDown, Refused
+from synth.pools.layout import PoolPlan
 from synth.records import Outcome, Sampling
 from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_items
@@ -52,17 +53,16 @@ def plan(workspace: Path, rows: int = ROWS) -> None:
 
 async def run(workspace: Path, server: FaultServer, **options: Any) -> None:
     """Work through what is owed, as `limits.workers: 0` does."""
-    endpoint = EndpointConfig(base_url=server.url, model="big", max_concurrency=8)
+    endpoint = EndpointConfig(base_url=server.url, model="big")
     spec = ChatSpec(
         kind="endpoint",
         model_id="big",
         endpoint=endpoint,
-        max_calls=8,
         call_timeout_s=options.pop("call_timeout_s", 0.5),
     )
     work = Work(
         workspace=str(workspace),
-        chats={"teacher": spec},
+        pools=[PoolPlan(chats={"teacher": spec}, max_calls=8)],
         sampling=Sampling(),
         fingerprint="f",
         **options,

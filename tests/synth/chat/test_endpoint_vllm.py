@@ -9,10 +9,11 @@ import pytest
 
 from synth.chat import ChatSpec
 from synth.chat.endpoint import EndpointChat
-from synth.checks.endpoints import prove_endpoints
+from synth.checks.endpoints import check_endpoints
 from synth.config.schema import EndpointConfig, Limits, ModelConfig, SeedsConfig, SynthConfig
 from synth.dataset import make_traces
 from synth.errors import BadInput, Invalid, Refused, RowFault
+from synth.pools.layout import PoolPlan
 from synth.records import ABILITIES, Message, Sampling
 from synth.run import load_run
 from synth.status import read_status
@@ -46,6 +47,10 @@ def spec(url: str, model: str = SERVED) -> ChatSpec:
     )
 
 
+def pool(url: str) -> list[PoolPlan]:
+    return [PoolPlan(chats={"teacher": spec(url)})]
+
+
 @pytest.fixture
 async def chat(url: str) -> AsyncIterator[EndpointChat]:
     found = EndpointChat(spec(url))
@@ -63,7 +68,7 @@ async def test_tokens_are_the_servers_own_count(chat: EndpointChat) -> None:
 
 
 async def test_every_ability_is_proved(url: str) -> None:
-    await prove_endpoints({"teacher": spec(url)}, 120)
+    await check_endpoints(pool(url), 120)
 
 
 async def test_a_turn_is_continued(chat: EndpointChat) -> None:
@@ -115,7 +120,7 @@ async def test_what_the_server_refuses(url: str, monkeypatch: pytest.MonkeyPatch
     await other.aclose()
     monkeypatch.setenv(VARIABLE, "wrong")
     with pytest.raises(BadInput) as caught:
-        await prove_endpoints({"teacher": spec(url)}, 20)
+        await check_endpoints(pool(url), 20)
     assert caught.value.field == "teacher.endpoint.api_key_env"
 
 

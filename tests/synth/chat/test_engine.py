@@ -19,9 +19,9 @@ from synth.chat.engine import EngineChat
 from synth.cluster.metrics import PREFIX_HITS, PREFIX_QUERIES
 from synth.config.schema import Limits, ModelConfig
 from synth.errors import EngineDied, Invalid, PoolFault, RowFault
-from synth.pools.lifecycle import pools
 from synth.records import Message, Sampling
 from tests.synth.cluster.test_metrics import metrics_address, series, wait_for
+from tests.synth.opened import engines
 
 pytestmark = [
     pytest.mark.ray,
@@ -51,7 +51,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def chat(logs: Path) -> AsyncIterator[EngineChat]:
     ray.init(address="local", num_cpus=16, include_dashboard=False, log_to_driver=False)
     try:
-        async with pools({"teacher": TEACHER, "judge": TEACHER}, RUN, LIMITS, logs=logs) as specs:
+        async with engines({"teacher": TEACHER, "judge": TEACHER}, RUN, LIMITS, logs) as specs:
             assert specs["teacher"].app == specs["judge"].app
             assert len(replicas()) == 1
             chat = connect(specs["teacher"])

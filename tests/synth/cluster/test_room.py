@@ -19,7 +19,7 @@ def teacher(
     resources = Resources(num_gpus=num_gpus, num_cpus=num_cpus, labels=labels or {})
     replicas = Replicas(min=least, max=max(1, least))
     model = ModelConfig(model="org/m", resources=resources, replicas=replicas)
-    return replicas_demand("teacher", model)
+    return replicas_demand(["teacher"], model)
 
 
 def cluster(*nodes: dict[str, float], labels: Sequence[Labels] = ()) -> Room:

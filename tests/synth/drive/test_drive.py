@@ -7,27 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from synth import storage
 from synth.calls import metering
-from synth.chat import ChatSpec
+from synth.config.schema import EndpointConfig, Limits, ModelConfig
 from synth.drive.drive import Drive
 from synth.drive.runner import MIN_RESERVE, Runner, Work
 from synth.errors import PoolDown
+from synth.pools.layout import plan_pools
 from synth.records import Outcome, Sampling
+from synth.synthesize import num_workers
 from synth.workspace.leases import lease_path
 from synth.workspace.workspace import Workspace
-from tests.synth.factories import make_items
+from tests.synth.factories import make_items, make_pool
 from tests.synth.scripts import repeat
 
 
 def make_work(workspace: Path, script: str = "repeat", **options: Any) -> Work:
-    spec = ChatSpec(
-        kind="scripted", model_id="scripted", script=f"tests.synth.scripts:{script}", max_calls=8
-    )
     return Work(
         workspace=str(workspace),
-        chats={"teacher": spec},
+        pools=[make_pool(f"tests.synth.scripts:{script}")],
         sampling=Sampling(),
         fingerprint="f",
         **options,
@@ -145,13 +146,43 @@ async def test_a_dead_pool_ends_the_run_with_rows_owed(
 async def test_no_worker_hoards_rows_that_another_could_start(tmp_path: Path) -> None:
     Workspace(str(tmp_path)).publish(make_items(1_000), rows=16)
     work = make_work(tmp_path, "slow", num_workers=2)
-    work = replace(work, chats={"teacher": replace(work.chats["teacher"], max_calls=256)})
+    work = replace(work, pools=[replace(work.pools[0], max_calls=256)])
     runners = [Runner(work) for _ in range(2)]
     drive = asyncio.create_task(Drive(runners, Workspace(str(tmp_path)).owed()).run())
     most = 0
     while not drive.done():
         await asyncio.sleep(0.001)
-        pools = [(await runner.snapshot()).pools["teacher"] for runner in runners]
-        most = max(most, *(pool.calls_queued for pool in pools))
+        teachers = [(await runner.snapshot()).roles["teacher"] for runner in runners]
+        most = max(most, *(teacher.calls_queued for teacher in teachers))
     await drive
     assert 0 < most < MIN_RESERVE + 16
+
+
+@given(
+    limits=st.lists(st.integers(1, 600), min_size=1, max_size=3),
+    workers=st.one_of(st.none(), st.integers(0, 9)),
+)
+def test_the_workers_of_a_drive_share_exactly_the_calls_of_each_pool(
+    limits: list[int], workers: int | None
+) -> None:
+    pools = [
+        replace(make_pool("tests.synth.scripts:repeat"), max_calls=max_calls)
+        for max_calls in limits
+    ]
+    count = num_workers(Limits(workers=workers), pools)
+    work = replace(make_work(Path("nowhere")), pools=pools, num_workers=count)
+    runners = [Runner(work, index) for index in range(count)]
+    shares = [[gate.limit for gate in runner._gates] for runner in runners]
+    assert [sum(of_pool) for of_pool in zip(*shares, strict=True)] == limits
+    assert all(share > 0 for of_worker in shares for share in of_worker)
+    assert workers is None or count <= max(1, workers)
+
+
+def test_roles_of_one_pool_share_its_calls_and_its_health(tmp_path: Path) -> None:
+    endpoint = EndpointConfig(base_url="http://host/v1", model="big", max_concurrency=8)
+    models = {role: ModelConfig(endpoint=endpoint) for role in ("teacher", "judge", "guard")}
+    pools = plan_pools(models, "run", Limits())
+    runner = Runner(replace(make_work(tmp_path), pools=pools))
+    [gate] = {calls.gate for calls in runner._roles.values()}
+    [_] = {id(calls.health) for calls in runner._roles.values()}
+    assert (sorted(runner._roles), gate.limit) == (["guard", "judge", "teacher"], 8)

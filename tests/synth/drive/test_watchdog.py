@@ -41,7 +41,7 @@ async def test_a_stuck_row_is_named_with_its_step_and_age(
     item = replace(item, step=1)
     Workspace(str(tmp_path)).publish([item])
     runner = Runner(make_work(tmp_path))
-    monkeypatch.setattr(runner._chats["teacher"], "_script", stuck)
+    monkeypatch.setattr(runner._roles["teacher"].chat, "_script", stuck)
     running = asyncio.create_task(
         Drive([runner], list(Workspace(str(tmp_path)).plan().leases)).run()
     )

@@ -2,8 +2,12 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from guidelines import BadInput
 from synth.chat.connect import connect
@@ -17,8 +21,7 @@ from synth.config.schema import (
 )
 from synth.errors import RowFault
 from synth.pools import lifecycle, replica
-from synth.pools.layout import chat_specs, plan_pools
-from synth.pools.lifecycle import pools
+from synth.pools.layout import EnginePlan, PoolPlan, chats_of, check_fit, plan_pools
 from synth.records import Message, Reply, Sampling
 
 LIMITS = Limits(call_timeout_s=20, start_timeout_s=120, drain_s=5)
@@ -40,40 +43,100 @@ def gpu(num_gpus: float, memory: float | None = None, replicas: int = 1) -> Mode
     )
 
 
+def served(url: str = "http://host/v1", family: str | None = None, **fields: Any) -> ModelConfig:
+    endpoint = EndpointConfig.model_validate({"base_url": url, "model": "big", **fields})
+    return ModelConfig(endpoint=endpoint, family=family)
+
+
+def plan(**models: ModelConfig) -> list[PoolPlan]:
+    return plan_pools(models, "run", LIMITS)
+
+
 # What is decided before anything starts
 
 
 def test_roles_of_one_model_share_a_pool() -> None:
-    models = {"teacher": scripted(), "judge": scripted(), "guard": scripted(latency_s=1)}
-    plans = plan_pools(models, "run")
-    assert [(plan.app, plan.roles) for plan in plans] == [
-        ("gw-run-teacher", ("teacher", "judge")),
-        ("gw-run-guard", ("guard",)),
-    ]
-    specs = chat_specs(models, plans, LIMITS)
-    assert specs["judge"].app == "gw-run-teacher"
-    assert specs["judge"].kind == "engine"
+    pools = plan(teacher=scripted(), judge=scripted(), guard=scripted(latency_s=1))
+    assert [pool.roles for pool in pools] == [("teacher", "judge"), ("guard",)]
+    assert {role: spec.app for role, spec in chats_of(pools).items()} == {
+        "teacher": "gw-run-teacher",
+        "judge": "gw-run-teacher",
+        "guard": "gw-run-guard",
+    }
 
 
-def test_calls_are_limited_by_the_slots_of_all_replicas() -> None:
-    model = scripted(max_num_seqs=8).model_copy(update={"replicas": Replicas(max=4)})
-    specs = chat_specs({"teacher": model}, plan_pools({"teacher": model}, "run"), LIMITS)
-    assert specs["teacher"].max_calls == 40
-    assert specs["teacher"].call_timeout_s == 20
-
-
-async def test_endpoints_and_scripts_need_no_pool_and_no_ray(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delattr(lifecycle, "serve")
-    endpoint = EndpointConfig(
-        base_url="http://host/v1", model="big", can=frozenset(["regex"]), max_concurrency=3
+def test_roles_of_one_server_share_a_pool_and_keep_what_is_their_own() -> None:
+    url = "http://host/v1"
+    pools = plan(
+        teacher=served(url, can=["regex"], family="qwen3"),
+        judge=served(f"{url}/", can=["json"], served_as="large"),
+        guard=served(url, api_key_env="ANOTHER"),
+        target=served("http://elsewhere/v1"),
     )
-    models = {"teacher": ModelConfig(model="scripted"), "judge": ModelConfig(endpoint=endpoint)}
-    async with pools(models, "run", LIMITS) as specs:
-        assert specs["teacher"].kind == "scripted"
-        assert (specs["judge"].kind, specs["judge"].max_calls) == ("endpoint", 3)
-        assert specs["judge"].can == {"regex"}
+    assert [pool.roles for pool in pools] == [("teacher", "judge"), ("guard",), ("target",)]
+    shared = pools[0].chats
+    assert (shared["teacher"].can, shared["teacher"].family) == ({"regex"}, "qwen3")
+    assert (shared["judge"].can, shared["judge"].family) == ({"json"}, None)
+
+
+def test_roles_of_one_script_share_a_pool() -> None:
+    pools = plan(
+        teacher=ModelConfig(model="scripted"),
+        judge=ModelConfig(model="scripted"),
+        guard=ModelConfig(model="scripted", engine_args={"script": "a:b"}),
+    )
+    assert [pool.roles for pool in pools] == [("teacher", "judge"), ("guard",)]
+
+
+@given(
+    st.lists(
+        st.builds(
+            Replicas,
+            min=st.integers(0, 3),
+            max=st.integers(3, 9),
+            upscale_delay_s=st.integers(1, 9),
+            downscale_delay_s=st.integers(1, 9),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.permutations(["guard", "judge", "target", "teacher"]),
+)
+def test_a_pool_has_the_replicas_that_any_of_its_roles_asks_for(
+    asked: list[Replicas], names: list[str]
+) -> None:
+    models = {
+        role: scripted(max_num_seqs=8).model_copy(update={"replicas": each})
+        for role, each in zip(names, asked, strict=False)
+    }
+    [pool] = plan(**models)
+    assert pool.engine is not None
+    found = pool.engine.model.replicas
+    assert found == Replicas(
+        min=max(each.min for each in asked),
+        max=max(each.max for each in asked),
+        upscale_delay_s=min(each.upscale_delay_s for each in asked),
+        downscale_delay_s=max(each.downscale_delay_s for each in asked),
+    )
+    assert pool.max_calls == 10 * found.max
+
+
+@pytest.mark.parametrize(
+    ("said", "bound"), [((None, None), 64), ((256, None), 256), ((None, 8), 8), ((256, 8), 8)]
+)
+def test_a_server_is_asked_by_all_roles_together_within_each_of_their_bounds(
+    said: tuple[int | None, int | None], bound: int
+) -> None:
+    [pool] = plan(teacher=served(max_concurrency=said[0]), judge=served(max_concurrency=said[1]))
+    assert pool.max_calls == bound
+
+
+async def test_endpoints_and_scripts_need_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(lifecycle, "serve")
+    pools = plan(teacher=ModelConfig(model="scripted"), judge=served(can=["regex"]))
+    assert [pool.engine for pool in pools] == [None, None]
+    specs = chats_of(pools)
+    assert (specs["judge"].kind, specs["judge"].can) == ("endpoint", {"regex"})
     assert (await connect(specs["teacher"])(ASK, Sampling(choice=("a",)))).text == "a"
 
 
@@ -84,14 +147,14 @@ def test_two_engines_without_a_gpu_are_refused_by_their_roles(tmp_path: Path) ->
         (tmp_path / role / "config.json").write_text(role)
         models[role] = ModelConfig(model=str(tmp_path / role))
     with pytest.raises(BadInput, match="teacher and judge"):
-        plan_pools(models, "run")
+        check_fit(plan(**models))
 
 
 def test_two_replicas_without_a_gpu_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     model = ModelConfig(model=str(tmp_path), replicas=Replicas(max=2))
     with pytest.raises(BadInput, match="one replica"):
-        plan_pools({"teacher": model}, "run")
+        check_fit(plan(teacher=model))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +167,9 @@ def test_two_replicas_without_a_gpu_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_gpu_shares_that_fit_are_planned(models: dict[str, ModelConfig]) -> None:
-    assert len(plan_pools(models, "run")) == len(models)
+    pools = plan(**models)
+    check_fit(pools)
+    assert len(pools) == len(models)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +182,22 @@ def test_gpu_shares_that_fit_are_planned(models: dict[str, ModelConfig]) -> None
 )
 def test_gpu_shares_that_crowd_one_card_are_refused(models: dict[str, ModelConfig]) -> None:
     with pytest.raises(BadInput, match="may meet on one GPU"):
-        plan_pools(models, "run")
+        check_fit(plan(**models))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"engine_args": {"max_num_seqs": 8}},
+        {"replicas": {"max": 2}},
+        {"resources": {"num_gpus": 1}},
+        {"revision": "main"},
+        {"backend": "scripted"},
+    ],
+)
+def test_what_a_server_would_ignore_is_refused(field: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=f"leave out {next(iter(field))}"):
+        ModelConfig.model_validate({"endpoint": {"base_url": "http://h/v1", "model": "m"}, **field})
 
 
 # A replica and its engine
@@ -176,7 +256,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> StubEngine:
 
 
 def hosting(stall_s: float = 60) -> replica.Replica:
-    return replica.Replica(scripted(), 1, 0, stall_s, "owner", "gw-0-teacher", StorageConfig())
+    plan = EnginePlan(app="gw-0-teacher", model=scripted(), max_num_seqs=1)
+    return replica.Replica(plan, 0, stall_s, "owner", StorageConfig())
 
 
 async def watch(hosted: replica.Replica) -> None:

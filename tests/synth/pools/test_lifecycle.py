@@ -17,8 +17,9 @@ from synth.chat import ChatSpec
 from synth.chat.connect import connect
 from synth.config.schema import Limits, ModelConfig, Resources
 from synth.errors import CapacityFault, EngineDied, Invalid, PoolFault, RunFault, Unparsed
-from synth.pools.lifecycle import pools, remove_pools
+from synth.pools.lifecycle import remove_pools
 from synth.records import ABILITIES, Message, Sampling
+from tests.synth.opened import engines
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -29,11 +30,11 @@ ASK = [Message(role="user", content="Hi")]
 DRIVER = """
 import asyncio, ray
 from synth.config.schema import Limits, ModelConfig
-from synth.pools.lifecycle import pools
+from tests.synth.opened import engines
 
 async def main():
     model = ModelConfig(model="any", backend="scripted")
-    async with pools({"teacher": model}, "dr1ver", Limits()):
+    async with engines({"teacher": model}, "dr1ver", Limits()):
         print("open", flush=True)
         await asyncio.sleep(600)
 
@@ -79,7 +80,7 @@ async def specs(cluster: str) -> AsyncIterator[dict[str, ChatSpec]]:
         "teacher": scripted(script=f"{__name__}:misbehave", poison="poison"),
         "judge": scripted(latency_s=60),
     }
-    async with pools(models, RUN, LIMITS) as specs:
+    async with engines(models, RUN, LIMITS) as specs:
         assert len(replica_names()) == 2
         yield specs
     assert replica_names() == []
@@ -137,7 +138,7 @@ async def test_no_pool_is_the_pools_fault(specs: dict[str, ChatSpec]) -> None:
 async def test_another_run_is_left_alone_and_closing_does_not_wait_for_calls(
     specs: dict[str, ChatSpec],
 ) -> None:
-    async with pools({"teacher": scripted(latency_s=60)}, "0ther", LIMITS) as other:
+    async with engines({"teacher": scripted(latency_s=60)}, "0ther", LIMITS) as other:
         call = asyncio.create_task(connect(other["teacher"])(ASK, Sampling()))
         await asyncio.sleep(1)
         assert len(replica_names()) == 3
@@ -149,14 +150,14 @@ async def test_another_run_is_left_alone_and_closing_does_not_wait_for_calls(
 
 async def test_a_pool_that_can_not_start_says_why(specs: dict[str, ChatSpec]) -> None:
     with pytest.raises(RunFault, match="no_such:script"):
-        async with pools({"teacher": scripted(script="no_such:script")}, "br0ken", LIMITS):
+        async with engines({"teacher": scripted(script="no_such:script")}, "br0ken", LIMITS):
             pass
 
 
 async def test_a_pool_that_finds_no_room_says_so(specs: dict[str, ChatSpec]) -> None:
     greedy = scripted().model_copy(update={"resources": Resources(num_cpus=1000)})
     with pytest.raises(RunFault, match="gw-gr33dy-teacher within 3 s"):
-        async with pools({"teacher": greedy}, "gr33dy", Limits(start_timeout_s=3, drain_s=1)):
+        async with engines({"teacher": greedy}, "gr33dy", Limits(start_timeout_s=3, drain_s=1)):
             pass
 
 

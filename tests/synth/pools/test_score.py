@@ -1,4 +1,4 @@
-"""The second door, without an engine: configuration, layout, metering, scripts."""
+"""Models that score, without an engine: configuration, layout, metering, scripts."""
 
 import math
 from collections.abc import Sequence
@@ -15,11 +15,12 @@ from synth.calls.metering import Meter, MeteredChat, PoolHealth
 from synth.chat.scripted import Script, ScriptedChat
 from synth.config.schema import Limits, ModelConfig, Replicas, Resources, SynthConfig
 from synth.errors import EngineDied, PoolFault, Refused, RowFault
-from synth.pools.layout import chat_specs, plan_pools
+from synth.pools.layout import chats_of, check_fit, plan_pools
 from synth.pools.replica import open_engine
 from synth.recipes import Models, Recipe, Step
 from synth.records import Item, Message, Reply, Sampling, Trace
 from synth.synthesize import Options
+from tests.synth import factories
 from tests.synth.factories import make_items
 
 ASKED = [
@@ -29,7 +30,7 @@ ASKED = [
 
 
 def metered(script: Script) -> MeteredChat:
-    return MeteredChat("reward", ScriptedChat(script), Gate(4), PoolHealth(60), Meter())
+    return factories.metered(ScriptedChat(script), "reward", Gate(4), PoolHealth(60))
 
 
 def folder(parent: Path, name: str) -> str:
@@ -37,6 +38,10 @@ def folder(parent: Path, name: str) -> str:
     made.mkdir()
     (made / "config.json").write_text(name)
     return str(made)
+
+
+def check(models: dict[str, ModelConfig]) -> None:
+    check_fit(plan_pools(models, "run", Limits()))
 
 
 # Metering
@@ -48,7 +53,7 @@ async def test_a_score_is_metered_like_a_completion() -> None:
     usage = model.meter.usage["reward"]
     assert (usage.calls, usage.prompt_tokens, usage.output_tokens) == (2, 14, 0)
     assert model.meter.calls == 2
-    assert model.health.prompt_tokens == 14
+    assert model.calls.prompt_tokens == 14
 
 
 async def test_a_score_waits_out_the_pools_faults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +70,7 @@ async def test_a_score_waits_out_the_pools_faults(monkeypatch: pytest.MonkeyPatc
     assert (model.meter.calls, model.meter.engine_deaths) == (1, 1)
 
 
-async def test_a_model_opens_one_door_only() -> None:
+async def test_a_model_writes_or_scores() -> None:
     with pytest.raises(Refused, match="the reward model writes text"):
         await metered(["a text"]).score(ASKED)
     with pytest.raises(Refused, match="the reward model scores"):
@@ -91,9 +96,9 @@ async def test_a_score_is_no_text_to_look_back_at() -> None:
 def test_a_scoring_model_never_shares_a_pool_with_one_that_writes() -> None:
     text = ModelConfig(model="any", backend="scripted")
     models = {"student": text, "reward": text.model_copy(update={"head": "score"})}
-    plans = plan_pools(models, "run")
-    assert [plan.roles for plan in plans] == [("student",), ("reward",)]
-    specs = chat_specs(models, plans, Limits())
+    pools = plan_pools(models, "run", Limits())
+    assert [pool.roles for pool in pools] == [("student",), ("reward",)]
+    specs = chats_of(pools)
     assert "prefix" in specs["student"].can
     assert specs["reward"].can == frozenset()
 
@@ -104,14 +109,14 @@ def test_without_a_gpu_one_engine_scores_beside_one_that_writes(tmp_path: Path) 
         role: ModelConfig(model=folder(tmp_path, role), head="score")
         for role in ("reward", "other")
     }
-    assert len(plan_pools({"student": writes["student"], "reward": scores["reward"]}, "run")) == 2
+    check({"student": writes["student"], "reward": scores["reward"]})
     with pytest.raises(BadInput, match=r"student and teacher.*one engine that writes"):
-        plan_pools(writes, "run")
+        check(writes)
     with pytest.raises(BadInput, match=r"reward and other.*one engine that scores"):
-        plan_pools(scores, "run")
+        check(scores)
     several = scores["reward"].model_copy(update={"replicas": Replicas(max=2)})
     with pytest.raises(BadInput, match="one replica"):
-        plan_pools({"reward": several}, "run")
+        check({"reward": several})
 
 
 def test_gpu_shares_count_whatever_the_head() -> None:
@@ -122,7 +127,7 @@ def test_gpu_shares_count_whatever_the_head() -> None:
         engine_args={"gpu_memory_utilization": 0.5},
     )
     with pytest.raises(BadInput, match="may meet on one GPU"):
-        plan_pools({"student": model, "reward": model.model_copy(update={"head": "score"})}, "run")
+        check({"student": model, "reward": model.model_copy(update={"head": "score"})})
 
 
 def test_an_endpoint_does_not_score() -> None:
@@ -162,7 +167,7 @@ RATE = Recipe(
 )
 
 
-def test_a_step_calls_both_doors_and_both_are_counted(tmp_path: Path) -> None:
+def test_a_step_calls_both_kinds_of_models_and_both_are_counted(tmp_path: Path) -> None:
     scripted = ModelConfig(model="scripted")
     config = SynthConfig(run=str(tmp_path), teacher=scripted, limits=Limits(workers=0))
     batch = Batch(

@@ -10,17 +10,18 @@ import pytest_asyncio
 import ray
 
 from synth.calls.gate import Gate
-from synth.calls.metering import Meter, MeteredChat, PoolHealth
+from synth.calls.metering import MeteredChat, PoolHealth
 from synth.chat.connect import connect
 from synth.config.schema import Limits, ModelConfig
 from synth.errors import Invalid, Refused
 from synth.models.embedded import embedded_model_folder
 from synth.models.families import STEP_TOKENS
 from synth.models.rendering import encode_chat
-from synth.pools.lifecycle import pools
 from synth.recipes.bestof import BeamOptions, BestOfNOptions, prm_best_of_n, step_beam, step_ends
 from synth.recipes.surgery import write_steps
 from synth.records import Message, Sampling
+from tests.synth.factories import metered
+from tests.synth.opened import engines
 
 pytestmark = [
     pytest.mark.ray,
@@ -90,9 +91,9 @@ async def doors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Doors
     }
     ray.init(address="local", num_cpus=16, include_dashboard=False, log_to_driver=False)
     try:
-        async with pools(models, "5c0e" * 6, LIMITS) as specs:
+        async with engines(models, "5c0e" * 6, LIMITS) as specs:
             opened = {
-                role: MeteredChat(role, connect(spec), Gate(32), PoolHealth(60), Meter())
+                role: metered(connect(spec), role, Gate(32), PoolHealth(60))
                 for role, spec in specs.items()
             }
             yield Doors(opened["student"], opened["reward"], reward)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.calls.aio import together
+from synth.calls.aio import gather_calls
 from synth.errors import RowFault
 from synth.judges.refusal import judge_refusal
 from synth.recipes.sgasa import ended_well, sgasa, stance_of, why_not
@@ -147,7 +147,7 @@ async def test_where_one_call_fails_the_others_end_too() -> None:
         raise RowFault("not this one")
 
     with pytest.raises(RowFault):
-        await together([endless(), failing()])
+        await gather_calls([endless(), failing()])
     async with asyncio.timeout(5):
         await ended.wait()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from synth.calls.aio import gather_calls
 from synth.errors import PoolDown
 from synth.models.families import OUTPUT_OPEN, STEP_OPEN
 from synth.recipes.surgery import OUTPUT_CLOSE, STEP_CLOSE
@@ -28,7 +29,6 @@ from synth.recipes.trees.search import (
     pack,
     path_text,
     select,
-    together,
     upper_bound,
     upwards,
 )
@@ -277,7 +277,7 @@ async def test_a_fault_is_raised_as_it_is_and_nothing_runs_on() -> None:
             running -= 1
 
     with pytest.raises(PoolDown):
-        await together(call(number) for number in range(4))
+        await gather_calls(call(number) for number in range(4))
     assert running == 0
 
 
