@@ -21,7 +21,7 @@ from synth.curate.local import decide_whole
 from synth.measures import ensure_measures, read_measures
 from synth.recipes import Recipe
 from synth.records import LABELS, Item, Seed
-from synth.rounds import due_items, makes_items, owed_by
+from synth.rounds import due_items, makes_items, no_quota, owed_by
 from synth.run import Run
 from synth.synthesize import Options, make_work, next_session, open_chats, work_through
 from synth.workspace.plan import Lease, num_rounds, publish_round
@@ -133,7 +133,7 @@ def _plan(run: Run, items: list[Item]) -> None:
     chosen = {item.item_id for item in items}
     taken = Counter(lease.kind for lease in planned(run.workspace) for _ in range(lease.num_rows))
     due: list[Item] = []
-    for item in due_items(run, _none):
+    for item in due_items(run, no_quota):
         kind = (item.recipe, item.step)
         from_seeds = makes_items(run.recipes[item.recipe].steps[item.step]) is None
         if item.item_id in chosen if from_seeds else taken[kind] < len(items):
@@ -141,10 +141,6 @@ def _plan(run: Run, items: list[Item]) -> None:
             due.append(item)
     if due:
         publish_round(run.workspace, num_rounds(run.workspace), due)
-
-
-def _none(run: Run) -> Counter[tuple[str, str, str]]:
-    return Counter()
 
 
 def _judge(run: Run) -> list[PreviewRow]:

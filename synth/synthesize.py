@@ -12,12 +12,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from synth import storage
+from synth.calls.aio import in_thread
 from synth.chat import ChatSpec
 from synth.checks.endpoints import check_abilities, prove_endpoints
 from synth.cluster.job import in_ray_job
 from synth.config.schema import ModelConfig, SynthConfig
+from synth.curate.counting import Found
 from synth.drive.drive import Drive, Refill, WorkerDoor, nothing_more
 from synth.drive.progress import (
     Heartbeat,
@@ -31,10 +34,10 @@ from synth.errors import BadInput
 from synth.pools.layout import chat_specs, plan_pools
 from synth.recipes.base import Step
 from synth.records import Cell, Sampling, digest
-from synth.rounds import Accepted, owed_by, plan_due
+from synth.rounds import Accepted, barren_cells, check_plannable, owed_by, plan_due
 from synth.run import TRAINED_ROLES, Run, fingerprint, model_of, needed_roles, open_run, run_digest
 from synth.students import is_trained, student_name, trained_model
-from synth.workspace.plan import Kind, Lease
+from synth.workspace.plan import Kind, Lease, num_rounds
 from synth.workspace.workspace import finished, owed, tally
 
 log = logging.getLogger(__name__)
@@ -118,7 +121,6 @@ def _models(run: Run, kind: Kind) -> Models:
 
 
 CALLS_PER_WORKER = 256  # well below what one worker's process can keep open
-NEXT_ROUND_SHARE = 0.1  # of the rows still open: then the next round of a quota is planned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,20 +141,25 @@ class Options:
 async def synthesize(run: Run, accepted: Accepted, options: Options) -> Counter[str]:
     """Generate what is owed; return rows by outcome over the whole run.
 
-    Rerunning resumes. Where nothing is owed, neither Ray nor an engine starts.
+    Rerunning resumes. Where nothing is owed, neither Ray nor an engine starts. It ends: a drive
+    ends all its leases, and what is planned after it uses up a budget, or follows from new traces.
 
     Args:
         run: What to make.
         accepted: Counts accepted traces, for a quota.
         options: How.
+
+    Raises:
+        BadInput: There is nothing that the run could plan.
     """
     refuse_second_driver(run.config.run, options.force)
+    check_plannable(run)
     parts = fingerprint(run)
     open_run(run, parts, options.accept_drift)
-    accepted = _noted(accepted) if run.config.accepted else accepted
+    accepted = _noted(run, accepted)
     started = time.monotonic()
     worked = False
-    while due := next_session(run, plan_due(run, accepted)):
+    while due := next_session(run, await _plan(run, accepted)):
         worked = True
         await _hold_session(run, due, accepted, options, digest(parts))
     if worked:
@@ -164,6 +171,20 @@ async def synthesize(run: Run, accepted: Accepted, options: Options) -> Counter[
     return tally(run.workspace, finished(run.workspace))
 
 
+async def _plan(run: Run, accepted: Accepted) -> list[Lease]:
+    """Plan what is due, in a thread: counting and planning take a while, and the loop goes on.
+
+    Raises:
+        BadInput: Nothing was ever planned, and nothing can be.
+    """
+    leases = await in_thread(partial(plan_due, run, accepted))
+    if not num_rounds(run.workspace):
+        recipes = list(run.recipe_paths.values())
+        rule = "must plan something: the first steps of these make no item of the seeds there are"
+        raise BadInput(file="config", field="recipe", value=recipes, rule=rule)
+    return leases
+
+
 async def _hold_session(
     run: Run, session: Session, accepted: Accepted, options: Options, fingerprint: str
 ) -> None:
@@ -173,15 +194,25 @@ async def _hold_session(
         work = make_work(run, chats, fingerprint)
         leases = session.leases
         while leases:
-            refill = _next_rounds(run, session, accepted) if run.config.accepted else nothing_more
+            refill = nothing_more
+            if run.config.accepted is not None:
+                refill = _next_rounds(run, session, leases, accepted)
             await work_through(run.config, work, leases, "synthesize", options, refill)
-            leases = session.able(run, plan_due(run, accepted))
+            leases = session.able(run, await _plan(run, accepted))
 
 
-def _noted(accepted: Accepted) -> Accepted:
-    def count(run: Run) -> Counter[Cell]:
-        found = accepted(run)
-        note_accepted(run.config.run, found)
+def _noted(run: Run, accepted: Accepted) -> Accepted:
+    """Return `accepted`, keeping each count for `status`, and naming cells that give nothing."""
+    named: set[Cell] = set()
+
+    def count() -> Found:
+        found = accepted()
+        barren = barren_cells(run, found)
+        note_accepted(run.config.run, found.accepted, barren)
+        for cell in sorted(barren.keys() - named):
+            told = ", ".join(cell)
+            log.warning("%s: gets no more, its last %d candidates gave nothing", told, barren[cell])
+        named.update(barren)
         return found
 
     return count
@@ -281,13 +312,11 @@ async def _workers(config: SynthConfig, work: Work, stage: str) -> AsyncIterator
         stop_workers(workers)
 
 
-def _next_rounds(run: Run, session: Session, accepted: Accepted) -> Refill:
-    handed_out = {lease.name for lease in session.leases}
+def _next_rounds(run: Run, session: Session, leases: Iterable[Lease], accepted: Accepted) -> Refill:
+    handed_out = {lease.name for lease in leases}
 
-    def refill(open_rows: int, planned_rows: int) -> list[Lease]:
-        if open_rows > NEXT_ROUND_SHARE * planned_rows:
-            return []
-        owed_now = session.able(run, plan_due(run, accepted))
+    async def refill() -> list[Lease]:
+        owed_now = session.able(run, await _plan(run, accepted))
         fresh = [lease for lease in owed_now if lease.name not in handed_out]
         handed_out.update(lease.name for lease in owed_now)
         return fresh

@@ -242,14 +242,22 @@ def planned_tries(workspace: str, wanted: set[str] | None = None) -> dict[str, i
     return tries
 
 
-def planned_ids(workspace: str, step: int | None = None) -> Known:
-    """Return which items are planned, of all steps or of one."""
-    wanted = None if step is None else pc.field("step") == step
+def planned_ids(workspace: str) -> Known:
+    """Return which items are planned."""
     return Known(
-        (table if wanted is None else table.filter(wanted))["item_id"].to_pylist()
+        table["item_id"].to_pylist()
         for index in range(num_rounds(workspace))
-        for table in _read_groups(workspace, index, ["item_id", "step"])
+        for table in _read_groups(workspace, index, ["item_id"])
     )
+
+
+def planned_candidates(workspace: str) -> Iterator[pa.Table]:
+    """Yield recipe, label, category and seed of the first steps' items, each item once."""
+    first_try = (pc.field("step") == 0) & (pc.field("try") == 0)
+    columns = ["recipe", "label", "category", "seed_id"]
+    for index in range(num_rounds(workspace)):
+        for table in _read_groups(workspace, index, [*columns, "step", "try"]):
+            yield table.filter(first_try).select(columns)
 
 
 def _read_groups(workspace: str, index: int, columns: Sequence[str]) -> Iterator[pa.Table]:

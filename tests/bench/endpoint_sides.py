@@ -9,14 +9,14 @@ import asyncio
 import json
 import sys
 import time
-from collections import Counter
 from dataclasses import asdict
 
 import aiohttp
 
 from synth.calls.aio import run_to_end
 from synth.config.schema import EndpointConfig, Limits, ModelConfig, SamplingConfig, SynthConfig
-from synth.records import Cell, Outcome
+from synth.records import Outcome
+from synth.rounds import no_quota
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from tests.bench.endpoint_load import MAX_TOKENS, MODEL, Load, prompt
@@ -50,7 +50,7 @@ def guideweave(load: Load, folder: str) -> None:
     """Synthesize what the plan in `folder` owes."""
     run = make_run(load, folder)
     started = time.perf_counter()
-    outcomes = run_to_end(synthesize(run, _none_accepted, Options()))
+    outcomes = run_to_end(synthesize(run, no_quota, Options()))
     seconds = time.perf_counter() - started
     if outcomes != {Outcome.OK: load.rows}:
         raise RuntimeError(f"not every row was answered: {dict(outcomes)}")
@@ -78,10 +78,6 @@ def make_run(load: Load, folder: str) -> Run:
         evaluation=[],
         contaminated={},
     )
-
-
-def _none_accepted(run: Run) -> Counter[Cell]:
-    return Counter()
 
 
 def words(side: str, load: Load, folder: str = "") -> list[str]:

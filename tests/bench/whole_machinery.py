@@ -7,10 +7,10 @@ workers, which the bare engine has not, stay out of it.
 
 import os
 import tempfile
-from collections import Counter
 
 from synth.calls.aio import run_to_end
-from synth.records import Cell, Outcome
+from synth.records import Outcome
+from synth.rounds import no_quota
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from synth.workspace.plan import publish_round
@@ -24,7 +24,7 @@ def measure(load: Load) -> Served:
     with tempfile.TemporaryDirectory(prefix="guideweave-bench-") as folder:
         run = _make_run(load, folder)
         publish_round(folder, 0, make_items(load))
-        outcomes = run_to_end(synthesize(run, _none_accepted, Options()))
+        outcomes = run_to_end(synthesize(run, no_quota, Options()))
         if outcomes != {Outcome.OK: load.prompts}:
             raise RuntimeError(f"not every row was answered: {dict(outcomes)}")
         return _read(folder)
@@ -42,10 +42,6 @@ def _make_run(load: Load, folder: str) -> Run:
         evaluation=[],
         contaminated={},
     )
-
-
-def _none_accepted(run: Run) -> Counter[Cell]:
-    return Counter()
 
 
 def _read(run: str) -> Served:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from synth.checks.deep import check_deep
 from synth.checks.endpoints import prove_endpoints
 from synth.config.schema import EndpointConfig, Limits, ModelConfig
 from synth.errors import BadInput, PoolDown
-from synth.records import ABILITIES, Ability, Cell
+from synth.records import ABILITIES, Ability
+from synth.rounds import no_quota
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from synth.workspace.workspace import finished
@@ -90,10 +90,6 @@ def holding(text: bytes, folder: Path) -> list[Path]:
     return [path for path in files if text in path.read_bytes()]
 
 
-def nothing(run: Run) -> Counter[Cell]:
-    return Counter()
-
-
 def with_endpoint(folder: Path, server: FaultServer) -> Run:
     run = make_run(folder)
     endpoint = EndpointConfig(base_url=server.url, model="big", api_key_env="SOME_KEY")
@@ -106,7 +102,7 @@ async def test_a_run_ends_before_its_first_row(tmp_path: Path) -> None:
     server.key = "another"
     async with running(server):
         with pytest.raises(BadInput, match="refuses it"):
-            await synthesize(with_endpoint(tmp_path, server), nothing, Options())
+            await synthesize(with_endpoint(tmp_path, server), no_quota, Options())
     assert finished(str(tmp_path)) == []
 
 
@@ -114,9 +110,9 @@ async def test_a_finished_run_asks_nobody(tmp_path: Path) -> None:
     server = FaultServer()
     server.key = "hush-hush"
     async with running(server):
-        await synthesize(with_endpoint(tmp_path, server), nothing, Options())
+        await synthesize(with_endpoint(tmp_path, server), no_quota, Options())
         asked = len(server.requests)
-        assert await synthesize(with_endpoint(tmp_path, server), nothing, Options()) == {"ok": 20}
+        assert await synthesize(with_endpoint(tmp_path, server), no_quota, Options()) == {"ok": 20}
     assert len(server.requests) == asked == 21
     assert not holding(b"hush-hush", tmp_path)
     assert holding(b"SOME_KEY", tmp_path)
