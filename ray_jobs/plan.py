@@ -11,7 +11,7 @@ from ray_jobs.console import say
 from ray_jobs.exits import finish
 from ray_jobs.job import config_argument, naming, set_option
 from synth.config.loading import load_config
-from synth.dataset import counting
+from synth.dataset import counting_of
 from synth.estimate import Estimate, estimate
 from train.evals.ask import expected_items, searched_names
 from train.evals.attacks import PLAIN
@@ -34,7 +34,7 @@ def command(file: str, overrides: Sequence[str], tok_s: float | None) -> None:
         check_run(config, here=False)
         for table, one in (config.tables or {"": config}).items():
             run = stages.prepare(one)
-            found = estimate(run, counting(run))
+            found = estimate(run, counting_of(run))
             for line in (*_synthesis(one, found, tok_s), *_evaluation(one)):
                 say(f"{table}: {line}" if table else line)
 

@@ -14,7 +14,7 @@ from synth import storage
 from synth.batch import Batch, RunBatch, run_batch
 from synth.checks.deep import check_deep
 from synth.curate import curated_folder
-from synth.dataset import counting, make_traces
+from synth.dataset import counting_of, make_traces
 from synth.errors import BadInput
 from synth.records import Seed, digest
 from synth.rounds import check_reachable, due_steps
@@ -65,9 +65,9 @@ def first_checks(config: RunConfig) -> None:
 
 def synthesize(run: Run, options: Options) -> tuple[Counter[str], tuple[str, ...]]:
     """Generate what the run owes; return rows by outcome, and what is unmet."""
-    accepted = counting(run)
-    outcomes = make_traces(run, options, accepted)
-    return outcomes, tuple(shortfalls(run, accepted))
+    counting = counting_of(run)
+    outcomes = make_traces(run, options, counting)
+    return outcomes, tuple(shortfalls(run, counting))
 
 
 def students_of(config: RunConfig) -> dict[str, tuple[str, ...]]:

@@ -17,7 +17,6 @@ from synth.curate.counting import Counting
 from synth.curate.rules import Drop
 from synth.measures.store import Map
 from synth.records import Outcome
-from synth.rounds import Accepted
 from synth.run import Run, load_run, read_config, run_digest, workspace_of
 from synth.status import check_is_run
 from synth.students import current_rows, has_students, model_ids
@@ -70,15 +69,15 @@ def build_dataset(config: SynthConfig, options: Options | None = None) -> Datase
     return Dataset(run, curate_run(run))
 
 
-def make_traces(run: Run, options: Options, accepted: Accepted | None = None) -> Counter[str]:
+def make_traces(run: Run, options: Options, counting: Counting | None = None) -> Counter[str]:
     """Generate what the run owes; return rows by outcome.
 
     Args:
         run: The run.
         options: How to go about it.
-        accepted: Counts for a quota; `counting(run)` where None.
+        counting: Counts for a quota; `counting_of(run)` where None.
     """
-    return run_to_end(synthesize(run, accepted or counting(run), options))
+    return run_to_end(synthesize(run, counting or counting_of(run), options))
 
 
 def curate_run(run: Run) -> Manifest:
@@ -116,8 +115,10 @@ def set_aside(run: Run) -> dict[str, Drop]:
     return aside
 
 
-def counting(run: Run) -> Counting:
-    """Return what counts the traces that curation would keep by then."""
+def counting_of(run: Run) -> Counting | None:
+    """Return what counts the traces that curation would keep; None for a run without a quota."""
+    if run.config.accepted is None:
+        return None
     return Counting(
         run.config,
         recipes=run.recipes,

@@ -21,7 +21,7 @@ from synth.curate.local import decide_whole
 from synth.measures import ensure_measures, read_measures
 from synth.recipes import Recipe
 from synth.records import LABELS, Item, Seed
-from synth.rounds import due_items, makes_items, no_quota, owed_by
+from synth.rounds import due_items, makes_items, owed_by
 from synth.run import Run
 from synth.synthesize import Options, make_work, next_session, open_chats, work_through
 from synth.workspace.plan import Lease, num_rounds, publish_round
@@ -133,7 +133,7 @@ def _plan(run: Run, items: list[Item]) -> None:
     chosen = {item.item_id for item in items}
     taken = Counter(lease.kind for lease in planned(run.workspace) for _ in range(lease.num_rows))
     due: list[Item] = []
-    for item in due_items(run, no_quota):
+    for item in due_items(run, None):
         kind = (item.recipe, item.step)
         from_seeds = makes_items(run.recipes[item.recipe].steps[item.step]) is None
         if item.item_id in chosen if from_seeds else taken[kind] < len(items):

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.calls.aio import check_wanted
-from synth.curate.counting import Found
+from synth.curate.counting import Counting, Found
 from synth.curate.policy import load_policy
 from synth.curate.supply import check_quota
 from synth.errors import BadInput
@@ -77,17 +77,15 @@ def _concerns(run: Run) -> Callable[[Kind, str], bool]:
 
 BATCH_ROWS = 4096  # items looked up in the plan at once
 
-Accepted = Callable[[], Found]  # counts what curation would keep of the run by now
 
+def plan_due(run: Run, counting: Counting | None = None) -> list[Lease]:
+    """Publish what is due as a new round; return every lease that is owed.
 
-def no_quota() -> Found:
-    """The count of a run without a quota: nobody asks for it."""
-    raise AssertionError("only a quota counts what is accepted")
-
-
-def plan_due(run: Run, accepted: Accepted) -> list[Lease]:
-    """Publish what is due as a new round; return every lease that is owed."""
-    due = due_items(run, accepted)
+    Args:
+        run: The run.
+        counting: Counts what is accepted; a quota needs it.
+    """
+    due = due_items(run, counting)
     if (first := next(due, None)) is not None:
         index, rows = num_rounds(run.workspace), lease_rows(_most_rows(run))
         items = chain([first], due)
@@ -95,7 +93,7 @@ def plan_due(run: Run, accepted: Accepted) -> list[Lease]:
     return owed_by(run)
 
 
-def due_items(run: Run, accepted: Accepted) -> Iterator[Item]:
+def due_items(run: Run, counting: Counting | None = None) -> Iterator[Item]:
     """Yield the attempts to plan now, of items that are not planned yet or were interrupted."""
     planned = planned_ids(run.workspace)
     index = num_rounds(run.workspace)
@@ -104,7 +102,8 @@ def due_items(run: Run, accepted: Accepted) -> Iterator[Item]:
     later = _later_steps(run, planned, open_recipes)
     busy = open_recipes | later.keys()
     if run.config.accepted is not None:
-        first = _towards_quota(run, planned, accepted, busy)
+        assert counting is not None, "a quota is counted"
+        first = _towards_quota(run, planned, counting, busy)
     elif run.config.tokens is not None:
         first = _within_tokens(run, run.config.tokens, busy)
     else:
@@ -288,7 +287,7 @@ def check_reachable(run: Run) -> None:
 
 
 def _towards_quota(
-    run: Run, planned: Known, accepted: Accepted, busy: Collection[str]
+    run: Run, planned: Known, counting: Counting, busy: Collection[str]
 ) -> Iterator[Item]:
     """Yield first items as long as too few are accepted, and the budget of them is not used up.
 
@@ -296,7 +295,7 @@ def _towards_quota(
     """
     assert run.config.accepted is not None
     candidates = _candidates_planned(run)
-    found = accepted()
+    found = counting()
     waiting = {r.name for r in from_seeds(run) if r.name in busy and len(phases(r)[0]) > 1}
     tallies = {
         cell: tally

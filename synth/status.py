@@ -8,10 +8,11 @@ from functools import partial
 
 from synth import storage
 from synth.calls.usage import Cost, cost, read_usage
+from synth.curate.counting import Counting
 from synth.drive.progress import read_accepted, read_barren, read_progress
 from synth.errors import BadInput
 from synth.records import Cell, Outcome
-from synth.rounds import Accepted, barren_cells, quota_tallies
+from synth.rounds import barren_cells, quota_tallies
 from synth.run import CONFIG_FILE, Run, read_config, workspace_of
 from synth.workspace.plan import Lease, num_rounds, read_leases
 from synth.workspace.stage import Manifest, read_manifest
@@ -169,18 +170,19 @@ def check_is_run(run: str) -> None:
         raise BadInput(file=storage.join(run, CONFIG_FILE), field="run", value=run, rule=rule)
 
 
-def shortfalls(run: Run, accepted: Accepted) -> Iterator[str]:
+def shortfalls(run: Run, counting: Counting | None = None) -> Iterator[str]:
     """Yield what was asked of a run and is not there, although nothing is left to do.
 
     Args:
         run: The run.
-        accepted: Counts accepted traces; asked under a quota.
+        counting: Counts what is accepted; a quota needs it.
     """
     states = Counter(read_traces(run.workspace, columns=["outcome"])["outcome"].to_pylist())
     yield from too_many_failed("rows", states, run.config.limits.allow_failed)
     if (quota := run.config.accepted) is None:
         return
-    found = accepted()
+    assert counting is not None, "a quota is counted"
+    found = counting()
     barren = barren_cells(run, found)
     for cell in sorted(quota_tallies(run, found)):
         have = found.accepted[cell]

@@ -11,8 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 
 from synth import storage
 from synth.calls.aio import in_thread
@@ -20,7 +19,8 @@ from synth.chat import ChatSpec
 from synth.checks.endpoints import check_abilities, prove_endpoints
 from synth.cluster.job import in_ray_job
 from synth.config.schema import ModelConfig, SynthConfig
-from synth.curate.counting import Found
+from synth.curate.counting import Counting, Found
+from synth.curate.local import MEASURED
 from synth.drive.drive import Drive, Refill, WorkerDoor, nothing_more
 from synth.drive.progress import (
     Heartbeat,
@@ -34,7 +34,7 @@ from synth.errors import BadInput
 from synth.pools.layout import chat_specs, plan_pools
 from synth.recipes.base import Step
 from synth.records import Cell, Sampling, digest
-from synth.rounds import Accepted, barren_cells, check_plannable, owed_by, plan_due
+from synth.rounds import barren_cells, check_plannable, owed_by, plan_due
 from synth.run import TRAINED_ROLES, Run, fingerprint, model_of, needed_roles, open_run, run_digest
 from synth.students import is_trained, student_name, trained_model
 from synth.workspace.plan import Kind, Lease, num_rounds
@@ -120,6 +120,7 @@ def _models(run: Run, kind: Kind) -> Models:
     return together
 
 
+NEXT_ROUND_SHARE = 0.1  # of a round's rows still open: then the next one is planned
 CALLS_PER_WORKER = 256  # well below what one worker's process can keep open
 
 
@@ -138,7 +139,7 @@ class Options:
     tell: Report = lambda stage, progress: None
 
 
-async def synthesize(run: Run, accepted: Accepted, options: Options) -> Counter[str]:
+async def synthesize(run: Run, counting: Counting | None, options: Options) -> Counter[str]:
     """Generate what is owed; return rows by outcome over the whole run.
 
     Rerunning resumes. Where nothing is owed, neither Ray nor an engine starts. It ends: a drive
@@ -146,7 +147,7 @@ async def synthesize(run: Run, accepted: Accepted, options: Options) -> Counter[
 
     Args:
         run: What to make.
-        accepted: Counts accepted traces, for a quota.
+        counting: Counts what is accepted; a quota needs it.
         options: How.
 
     Raises:
@@ -156,12 +157,12 @@ async def synthesize(run: Run, accepted: Accepted, options: Options) -> Counter[
     check_plannable(run)
     parts = fingerprint(run)
     open_run(run, parts, options.accept_drift)
-    accepted = _noted(run, accepted)
+    planning = _Planning(run, counting)
     started = time.monotonic()
     worked = False
-    while due := next_session(run, await _plan(run, accepted)):
+    while due := next_session(run, await planning.plan()):
         worked = True
-        await _hold_session(run, due, accepted, options, digest(parts))
+        await _hold_session(planning, due, options, digest(parts))
     if worked:
         note_seconds(run.config.run, "synthesize", time.monotonic() - started)
     else:
@@ -171,51 +172,68 @@ async def synthesize(run: Run, accepted: Accepted, options: Options) -> Counter[
     return tally(run.workspace, finished(run.workspace))
 
 
-async def _plan(run: Run, accepted: Accepted) -> list[Lease]:
-    """Plan what is due, in a thread: counting and planning take a while, and the loop goes on.
+@dataclass(slots=True)
+class _Planning:
+    """Plans what is due, in a thread: counting and planning take a while, and the loop goes on.
 
-    Raises:
-        BadInput: Nothing was ever planned, and nothing can be.
+    Attributes:
+        run: The run.
+        counting: Counts what is accepted, for a quota.
+        named: Cells whose candidates gave nothing, as far as that has been said.
     """
-    leases = await in_thread(partial(plan_due, run, accepted))
-    if not num_rounds(run.workspace):
-        recipes = list(run.recipe_paths.values())
-        rule = "must plan something: the first steps of these make no item of the seeds there are"
-        raise BadInput(file="config", field="recipe", value=recipes, rule=rule)
-    return leases
+
+    run: Run
+    counting: Counting | None
+    named: set[Cell] = field(default_factory=set)
+
+    async def plan(self) -> list[Lease]:
+        """Plan what is due, and return what is owed.
+
+        Raises:
+            BadInput: Nothing was ever planned, and nothing can be.
+        """
+        return await in_thread(self._plan)
+
+    async def look(self) -> None:
+        """Look at what has been finished, so that the next count has less to read."""
+        if self.counting is not None:
+            await in_thread(self.counting.look)
+
+    def _plan(self) -> list[Lease]:
+        leases = plan_due(self.run, self.counting)
+        if not num_rounds(self.run.workspace):
+            recipes = list(self.run.recipe_paths.values())
+            rule = "must plan something: their first steps make no item of the seeds there are"
+            raise BadInput(file="config", field="recipe", value=recipes, rule=rule)
+        if self.counting is not None and self.counting.last is not None:
+            self._note(self.counting.last)
+        return leases
+
+    def _note(self, found: Found) -> None:
+        """Keep a count for `status`, and name the cells that gave nothing, each once."""
+        barren = barren_cells(self.run, found)
+        note_accepted(self.run.config.run, found.accepted, barren)
+        for cell in sorted(barren.keys() - self.named):
+            what = ", ".join(cell)
+            log.warning("%s: gets no more, its last %d candidates gave nothing", what, barren[cell])
+        self.named.update(barren)
 
 
 async def _hold_session(
-    run: Run, session: Session, accepted: Accepted, options: Options, fingerprint: str
+    planning: _Planning, session: Session, options: Options, fingerprint: str
 ) -> None:
     """Work off what `session` can, and what follows from that, before its pools close."""
+    run = planning.run
     async with open_chats(run.config, session.models) as chats:
         check_abilities(run, chats)
         work = make_work(run, chats, fingerprint)
         leases = session.leases
         while leases:
             refill = nothing_more
-            if run.config.accepted is not None:
-                refill = _next_rounds(run, session, leases, accepted)
+            if planning.counting is not None:
+                refill = _next_rounds(planning, session, leases)
             await work_through(run.config, work, leases, "synthesize", options, refill)
-            leases = session.able(run, await _plan(run, accepted))
-
-
-def _noted(run: Run, accepted: Accepted) -> Accepted:
-    """Return `accepted`, keeping each count for `status`, and naming cells that give nothing."""
-    named: set[Cell] = set()
-
-    def count() -> Found:
-        found = accepted()
-        barren = barren_cells(run, found)
-        note_accepted(run.config.run, found.accepted, barren)
-        for cell in sorted(barren.keys() - named):
-            told = ", ".join(cell)
-            log.warning("%s: gets no more, its last %d candidates gave nothing", told, barren[cell])
-        named.update(barren)
-        return found
-
-    return count
+            leases = session.able(run, await planning.plan())
 
 
 def make_work(run: Run, chats: Mapping[str, ChatSpec], fingerprint: str) -> Work:
@@ -232,6 +250,7 @@ def make_work(run: Run, chats: Mapping[str, ChatSpec], fingerprint: str) -> Work
         pool_deadline_s=run.config.limits.pool_deadline_s,
         num_workers=num_workers(run.config, chats),
         storage=run.config.storage,
+        measures=MEASURED if run.config.accepted is not None else (),
     )
 
 
@@ -312,11 +331,15 @@ async def _workers(config: SynthConfig, work: Work, stage: str) -> AsyncIterator
         stop_workers(workers)
 
 
-def _next_rounds(run: Run, session: Session, leases: Iterable[Lease], accepted: Accepted) -> Refill:
+def _next_rounds(planning: _Planning, session: Session, leases: Iterable[Lease]) -> Refill:
+    """Return what plans the next round once, when nine tenths of the one before are in."""
     handed_out = {lease.name for lease in leases}
 
-    async def refill() -> list[Lease]:
-        owed_now = session.able(run, await _plan(run, accepted))
+    async def refill(open_share: float) -> list[Lease]:
+        if open_share > NEXT_ROUND_SHARE:
+            await planning.look()
+            return []
+        owed_now = session.able(planning.run, await planning.plan())
         fresh = [lease for lease in owed_now if lease.name not in handed_out]
         handed_out.update(lease.name for lease in owed_now)
         return fresh

@@ -68,6 +68,9 @@ class Counting:
         aside: Returns which traces are out of the question now, and why, by `row_id`.
         map: Runs the missing measures, one task a lease.
 
+    Attributes:
+        last: The last count; None before the first.
+
     Raises:
         BadInput: The policy is unusable.
     """
@@ -87,23 +90,28 @@ class Counting:
         self._policy = load_policy(config.curate.policy)
         self._evaluation_prompts, self._sets = evaluation_prompts, guideline_sets
         self._seeds, self._find_aside, self._map = seeds, aside, map
-        self._known = _Known()
-        self._last: Found | None = None
+        self._known = _Known(arms=make_arms(recipes), aside=NOTHING_ASIDE)
+        self.last: Found | None = None
 
     def __call__(self) -> Found:
         """Return the count; it is made anew only where something has been finished since."""
+        if self.look() or self.last is None:
+            self.last = self._count()
+        return self.last
+
+    def look(self) -> bool:
+        """Read what has been finished since the last look; say whether that changes the count."""
         leases, aside = ledger.finished(self._workspace), self._find_aside()
         new = [lease for lease in leases if lease not in self._known.leases]
-        if self._last is not None and not new and aside == self._known.aside:
-            return self._last
+        if not new and aside == self._known.aside:
+            return self._known.uncounted
         steps = self._last_steps(new)
         arms = make_arms(self._recipes, [steps] if len(steps) else None)
         if self._must_start_over(new, arms, aside):
             self._known, new = _Known(arms=arms, aside=aside), leases
-        self._read(new, arms)
-        self._known.arms, self._known.steps = arms, steps
-        self._last = self._count(arms)
-        return self._last
+        self._known.steps, self._known.uncounted = steps, True
+        self._read(new)
+        return True
 
     @cached_property
     def _supply(self) -> Supply:
@@ -125,16 +133,16 @@ class Counting:
     ) -> bool:
         """Say whether something has been decided otherwise since, of leases that are known."""
         known = self._known
-        if not known.leases:
-            return True
         if known.aside != aside or _supervised(known.arms) != _supervised(arms):
             return True
-        return any(ledger.read_counts(self._workspace, lease).retried for lease in new)
+        counts = (ledger.read_counts(self._workspace, lease) for lease in new if known.leases)
+        return any(one.retried for one in counts)
 
-    def _read(self, leases: Sequence[str], arms: Mapping[str, Arm]) -> None:
+    def _read(self, leases: Sequence[str]) -> None:
         """Judge traces by themselves, a lease at a time."""
         revisions = ensure_measures(self._workspace, MEASURED, self._sets, self._while_wanted)
         columns = (*COLUMNS, "trace_index")
+        arms = self._known.arms
         parts = read_parts(self._workspace, leases, arms, self._policy, revisions, columns)
         for lease, part in zip(leases, parts, strict=True):
             check_wanted()
@@ -147,11 +155,11 @@ class Counting:
             check_wanted()
             yield done
 
-    def _count(self, arms: Mapping[str, Arm]) -> Found:
+    def _count(self) -> Found:
         accepted, kept = Counter[Cell](), Counter[tuple[Cell, int]]()
         places = Counter[tuple[str, str]]()
         found = self._known.candidates
-        for name, arm in arms.items():
+        for name, arm in self._known.arms.items():
             check_wanted()
             around = Surroundings(
                 self._policy,
@@ -171,6 +179,7 @@ class Counting:
                     places[name, candidate.seed_id] += 1
         full = {seed for seed, rows in places.items() if rows >= self._policy.per_prompt}
         samples = _by_sample(self._known.ended, kept)
+        self._known.uncounted = False
         return Found(accepted=+accepted, samples=samples, full=full, supply=self._supply)
 
 
@@ -183,18 +192,20 @@ class _Known:
         candidates: Their traces that the rules let pass.
         ended: Their candidates towards a quota, by cell and sample index.
         arms: As which they were read.
-        steps: The recipes and steps that have traces.
         aside: Their traces that are out of the question.
+        steps: The recipes and steps that have traces.
+        uncounted: Whether some have been read since the last count.
     """
 
+    arms: Mapping[str, Arm]
+    aside: Mapping[str, Drop]
     leases: set[str] = field(default_factory=set)
     candidates: Candidates = field(default_factory=Candidates)
     ended: Counter[tuple[Cell, int]] = field(default_factory=Counter)
-    arms: Mapping[str, Arm] = field(default_factory=dict)
     steps: pa.Table = field(
         default_factory=pa.schema([("recipe", pa.string()), ("step", pa.int32())]).empty_table
     )
-    aside: Mapping[str, Drop] = field(default_factory=dict)
+    uncounted: bool = False
 
 
 def _supervised(arms: Mapping[str, Arm]) -> dict[str, int | None]:

@@ -18,7 +18,7 @@ from synth.workspace.plan import Lease
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-NEXT_ROUND_SHARE = 0.1  # of the rows handed out last: when no more are open, the next are due
+PARTS = 10  # of the rows handed out last: more may be asked for as each comes in
 SLOW_ROW_S = 120.0  # a row older than this is named in the log, one a worker and as often
 
 
@@ -77,11 +77,11 @@ class Progress:
         return sum(s.output_tokens for s in self.snapshots.values())
 
 
-Refill = Callable[[], Awaitable[Iterable[Lease]]]
+Refill = Callable[[float], Awaitable[Iterable[Lease]]]
 OnProgress = Callable[[Progress], None]
 
 
-async def nothing_more() -> Iterable[Lease]:
+async def nothing_more(open_share: float) -> Iterable[Lease]:
     """The refill of a drive whose leases are all known."""
     return ()
 
@@ -92,9 +92,9 @@ class Drive:
     Args:
         workers: Where leases run.
         leases: What is owed.
-        refill: Returns further leases, such as the next round of a quota. It is asked once when
-            `NEXT_ROUND_SHARE` of the rows handed out last is still open, and, where that gave
-            nothing, once more when nothing is: the drive ends where that gives nothing, too.
+        refill: Returns further leases, such as the next round of a quota. It is asked whenever
+            another tenth of the rows handed out last is in, and given the share of them that is
+            still open. Where none is, and it gives nothing, the drive ends.
         on_progress: Called about once a second.
         drain_s: How long stopping may take.
     """
@@ -174,20 +174,20 @@ class Drive:
 
     async def _go_on(self) -> None:
         """Hand out what the refill gives until it has nothing more and no row is open."""
-        bound = NEXT_ROUND_SHARE * self._handed_out
+        rows, part = self._handed_out, PARTS - 1
         while True:
-            await self._until_open(bound)
-            were_open = self._open_rows
-            if more := self._add(await self._refill()):
-                bound = NEXT_ROUND_SHARE * more
-            elif were_open:
-                bound = 0
+            await self._until_open(rows * part // PARTS)
+            still_open = self._open_rows
+            if more := self._add(await self._refill(still_open / rows)):
+                rows, part = more, PARTS - 1
+            elif still_open:
+                part = min(part - 1, self._open_rows * PARTS // rows)
             else:
                 break
         if not self._end.done():
             self._end.set_result(None)
 
-    async def _until_open(self, rows: float) -> None:
+    async def _until_open(self, rows: int) -> None:
         """Wait until no more than so many rows are open."""
         while self._open_rows > rows:
             self._lease_ended.clear()

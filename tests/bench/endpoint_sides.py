@@ -16,7 +16,6 @@ import aiohttp
 from synth.calls.aio import run_to_end
 from synth.config.schema import EndpointConfig, Limits, ModelConfig, SamplingConfig, SynthConfig
 from synth.records import Outcome
-from synth.rounds import no_quota
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from tests.bench.endpoint_load import MAX_TOKENS, MODEL, Load, prompt
@@ -50,7 +49,7 @@ def guideweave(load: Load, folder: str) -> None:
     """Synthesize what the plan in `folder` owes."""
     run = make_run(load, folder)
     started = time.perf_counter()
-    outcomes = run_to_end(synthesize(run, no_quota, Options()))
+    outcomes = run_to_end(synthesize(run, None, Options()))
     seconds = time.perf_counter() - started
     if outcomes != {Outcome.OK: load.rows}:
         raise RuntimeError(f"not every row was answered: {dict(outcomes)}")

@@ -23,7 +23,6 @@ from synth.config.schema import (
 )
 from synth.dataset import curate_run
 from synth.records import Outcome, digest
-from synth.rounds import no_quota
 from synth.run import Run, load_run
 from synth.synthesize import Options, synthesize
 
@@ -66,7 +65,7 @@ def make_config(folder: Path, workers: int | None) -> SynthConfig:
 
 def make(run: Run) -> dict[str, object]:
     """Generate every row."""
-    return dict(run_to_end(synthesize(run, no_quota, Options(force=True))))
+    return dict(run_to_end(synthesize(run, None, Options(force=True))))
 
 
 def resume(run: Run) -> dict[str, object]:

@@ -10,7 +10,6 @@ import tempfile
 
 from synth.calls.aio import run_to_end
 from synth.records import Outcome
-from synth.rounds import no_quota
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from synth.workspace.plan import publish_round
@@ -24,7 +23,7 @@ def measure(load: Load) -> Served:
     with tempfile.TemporaryDirectory(prefix="guideweave-bench-") as folder:
         run = _make_run(load, folder)
         publish_round(folder, 0, make_items(load))
-        outcomes = run_to_end(synthesize(run, no_quota, Options()))
+        outcomes = run_to_end(synthesize(run, None, Options()))
         if outcomes != {Outcome.OK: load.prompts}:
             raise RuntimeError(f"not every row was answered: {dict(outcomes)}")
         return _read(folder)

@@ -14,7 +14,6 @@ from synth.config.schema import (
     SynthConfig,
 )
 from synth.estimate import Estimate, estimate
-from synth.rounds import no_quota
 from synth.run import Run, load_run
 from synth.synthesize import Options, synthesize
 
@@ -34,7 +33,7 @@ def make_run(folder: Path, **fields: Any) -> Run:
 
 
 def test_a_new_run(tmp_path: Path) -> None:
-    found = estimate(make_run(tmp_path), no_quota)
+    found = estimate(make_run(tmp_path), None)
     assert found == Estimate(
         rows=60,
         budget=None,
@@ -50,16 +49,16 @@ def test_a_new_run(tmp_path: Path) -> None:
 
 async def test_a_run_that_has_begun_expects_what_it_has_seen(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    await synthesize(run, no_quota, Options())
-    assert estimate(run, no_quota).rows == 0
+    await synthesize(run, None, Options())
+    assert estimate(run, None).rows == 0
     more = replace(run, config=run.config.model_copy(update={"samples": 4}))
-    found = estimate(more, no_quota)
+    found = estimate(more, None)
     assert found.rows == 20
     assert found.expected_tokens is not None
     assert 0 < found.tokens == found.expected_tokens < found.full_tokens
 
 
 def test_a_quota_has_a_budget(tmp_path: Path) -> None:
-    found = estimate(make_run(tmp_path, accepted=Accepted(per_category=2, budget=30)), no_quota)
+    found = estimate(make_run(tmp_path, accepted=Accepted(per_category=2, budget=30)), None)
     assert found.budget == 30
     assert 0 < found.rows <= 30

@@ -13,7 +13,7 @@ from synth.chat import ChatSpec
 from synth.config.schema import Accepted
 from synth.drive.runner import Runner
 from synth.records import Seed
-from synth.rounds import due_items, due_steps, needed, no_quota, plan_due
+from synth.rounds import due_items, due_steps, needed, plan_due
 from synth.run import Run
 from synth.synthesize import Options, make_work, synthesize
 from synth.workspace.workspace import owed, read_traces
@@ -29,8 +29,8 @@ def make_run(folder: Path, *, seeds: list[Seed] | None = None, **fields: Any) ->
 
 async def test_a_later_step_is_made_from_the_traces_of_the_one_before(tmp_path: Path) -> None:
     run = make_run(tmp_path, samples=2)
-    assert len(list(due_items(run, no_quota))) == 10
-    outcomes = await synthesize(run, no_quota, Options())
+    assert len(list(due_items(run, None))) == 10
+    outcomes = await synthesize(run, None, Options())
     assert outcomes == {"ok": 20}
     rows = read_traces(str(tmp_path)).to_pylist()
     drafts = {row["row_id"]: row for row in rows if row["step"] == 0}
@@ -41,9 +41,9 @@ async def test_a_later_step_is_made_from_the_traces_of_the_one_before(tmp_path: 
 
 
 async def test_a_finished_run_owes_nothing_and_more_samples_owe_the_rest(tmp_path: Path) -> None:
-    await synthesize(make_run(tmp_path, samples=1), no_quota, Options())
-    assert plan_due(make_run(tmp_path, samples=1), no_quota) == []
-    more = await synthesize(make_run(tmp_path, samples=3), no_quota, Options())
+    await synthesize(make_run(tmp_path, samples=1), None, Options())
+    assert plan_due(make_run(tmp_path, samples=1), None) == []
+    more = await synthesize(make_run(tmp_path, samples=3), None, Options())
     assert more == {"ok": 30}
     assert owed(str(tmp_path)) == []
 
@@ -67,7 +67,7 @@ async def test_a_quota_is_met_within_its_budget(tmp_path: Path) -> None:
 async def test_a_budget_is_never_exceeded(tmp_path: Path) -> None:
     run = make_run(tmp_path, accepted=Accepted(per_category=30, budget=37))
     run = replace(run, recipes=one_step())
-    outcomes = await synthesize(run, no_quota, Options())
+    outcomes = await synthesize(run, None, Options())
     assert outcomes.total() == 37
 
 
@@ -116,15 +116,15 @@ async def test_a_quota_waits_for_the_step_that_decides_and_counts_its_candidates
 
 async def test_a_quota_out_of_reach_ends_with_its_budget(tmp_path: Path) -> None:
     run = make_run(tmp_path, accepted=Accepted(per_category=20, budget=30))
-    await synthesize(run, no_quota, Options())
+    await synthesize(run, None, Options())
     steps = Counter(read_traces(run.workspace)["step"].to_pylist())
     assert steps == {0: 30, 1: 30}  # what later steps make of the candidates is none of them
-    assert plan_due(run, no_quota) == []
+    assert plan_due(run, None) == []
 
 
 async def test_what_was_interrupted_is_finished_before_the_next_step(tmp_path: Path) -> None:
     run = make_run(tmp_path, samples=1)
-    leases = plan_due(run, no_quota)
+    leases = plan_due(run, None)
     chat = ChatSpec(kind="scripted", model_id="s", script="tests.synth.scripts:repeat")
     runner = Runner(make_work(run, {"teacher": chat}, "f"))
     await runner.drain()
@@ -132,6 +132,6 @@ async def test_what_was_interrupted_is_finished_before_the_next_step(tmp_path: P
         await runner.run(lease)
     assert set(read_traces(run.workspace)["outcome"].to_pylist()) == {"interrupted"}
     assert due_steps(run) == {"two_steps": 0}
-    assert {(item.step, item.attempt) for item in due_items(run, no_quota)} == {(0, 1)}
-    await synthesize(run, no_quota, Options())
+    assert {(item.step, item.attempt) for item in due_items(run, None)} == {(0, 1)}
+    await synthesize(run, None, Options())
     assert Counter(read_traces(run.workspace)["step"].to_pylist()) == {0: 5, 1: 5}

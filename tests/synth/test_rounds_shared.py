@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from synth import students
-from synth.rounds import due_steps, interrupted, no_quota, owed_by, plan_due
+from synth.rounds import due_steps, interrupted, owed_by, plan_due
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from synth.workspace.plan import read_items
@@ -37,15 +37,15 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, Run]:
 
 async def test_one_run_does_not_answer_for_the_students_of_another(runs: tuple[Run, Run]) -> None:
     one, other = runs
-    await synthesize(one, no_quota, Options())
-    planned = plan_due(other, no_quota)
+    await synthesize(one, None, Options())
+    planned = plan_due(other, None)
     assert [lease.step for lease in planned] == [2]
     assert owed_by(one) == []
     assert owed(one.workspace) == planned
     assert due_steps(one) == {}
-    await synthesize(one, no_quota, Options())
+    await synthesize(one, None, Options())
     assert owed(one.workspace) == planned
-    await synthesize(other, no_quota, Options())
+    await synthesize(other, None, Options())
     rows = read_traces(one.workspace).to_pylist()
     told = [row["answer"].split(":")[0] for row in rows if row["step"] == 2]
     assert sorted(told) == ["Again"] * WANTED + ["Once"] * WANTED
@@ -55,8 +55,8 @@ async def test_what_another_run_left_in_the_middle_is_its_own_to_finish(
     runs: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = runs
-    await synthesize(one, no_quota, Options())
-    left = plan_due(other, no_quota)
+    await synthesize(one, None, Options())
+    left = plan_due(other, None)
     items = [item for lease in left for item in read_items(other.workspace, lease)]
     monkeypatch.setattr("synth.rounds.again", lambda *_: items)
     assert interrupted(one) == []

@@ -17,7 +17,6 @@ from synth.drive.progress import progress_path
 from synth.errors import BadInput
 from synth.recipes import find_recipe
 from synth.records import Cell, Seed
-from synth.rounds import no_quota
 from synth.run import Run
 from synth.status import Footers, read_status, shortfalls
 from synth.synthesize import Options, synthesize
@@ -45,7 +44,7 @@ def make_run(folder: Path, recipe: str = "echo", seeds: int = 20, **fields: Any)
 
 async def test_a_finished_run_from_its_footers(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    await synthesize(run, no_quota, Options())
+    await synthesize(run, None, Options())
     status = read_status(str(tmp_path))
     assert status.outcomes == {"ok": 20}
     assert (status.leases_done, status.leases_planned, status.rows_planned) == (2, 2, 20)
@@ -63,7 +62,7 @@ def refuse(*args: object) -> None:
 async def test_plans_and_footers_are_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await synthesize(make_run(tmp_path), no_quota, Options())
+    await synthesize(make_run(tmp_path), None, Options())
     footers = Footers(str(tmp_path))
     counts, leases = footers.read(), footers.planned()
     assert len(leases) == 2
@@ -73,12 +72,12 @@ async def test_plans_and_footers_are_read_once(
 
 
 async def test_retried_items_count_once_by_their_last_try(tmp_path: Path) -> None:
-    await synthesize(make_run(tmp_path, "broken"), no_quota, Options())
+    await synthesize(make_run(tmp_path, "broken"), None, Options())
     assert read_status(str(tmp_path)).outcomes == {"failed": 20}
     assert retry_failed(str(tmp_path)) == 20
     assert retry_failed(str(tmp_path)) == 0, "planned already"
     mended = replace(make_run(tmp_path, "broken"), recipe_paths={"broken": f"{SCRIPTS}.echo"})
-    await synthesize(mended, no_quota, Options())
+    await synthesize(mended, None, Options())
     status = read_status(str(tmp_path))
     assert status.outcomes == {"ok": 20}
     assert status.retried == 20
@@ -117,7 +116,7 @@ def test_a_beat_from_a_clock_that_is_ahead_has_no_negative_age(tmp_path: Path) -
 
 
 async def test_each_category_stands_by_itself_whatever_its_name(tmp_path: Path) -> None:
-    await synthesize(make_run(tmp_path), no_quota, Options())
+    await synthesize(make_run(tmp_path), None, Options())
     status = read_status(str(tmp_path))
     assert status.kinds == {
         ("echo", "benign", "c0/x"): {"ok": 10},
@@ -151,14 +150,14 @@ def test_another_folder_is_no_run(tmp_path: Path, verb: object) -> None:
 
 async def test_what_is_unmet_is_said(tmp_path: Path) -> None:
     run = make_run(tmp_path, accepted=Accepted(per_category=3, budget=20))
-    await synthesize(run, no_quota, Options())
+    await synthesize(run, None, Options())
     have: Counter[Cell] = Counter({("echo", "benign", "c0/x"): 3, ("echo", "benign", "c1/x"): 2})
     assert list(shortfalls(run, have)) == ["echo, benign, c1/x: 2 of 3 accepted"]
 
 
 async def test_failures_beyond_what_is_allowed_are_said(tmp_path: Path) -> None:
     run = make_run(tmp_path, "broken")
-    await synthesize(run, no_quota, Options())
+    await synthesize(run, None, Options())
     [line] = shortfalls(run, Counter())
     assert line.startswith("20 of 20 rows failed, 1.0% allowed")
 
@@ -168,7 +167,7 @@ async def test_a_run_whose_traces_stand_elsewhere(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = make_run(Path("all/one"), "broken", traces="all/shared")
-    await synthesize(run, no_quota, Options())
+    await synthesize(run, None, Options())
     monkeypatch.chdir("/")
     status = read_status(str(tmp_path / "all/one"))
     assert (status.leases_done, status.outcomes) == (2, {"failed": 20})

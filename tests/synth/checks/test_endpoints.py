@@ -13,7 +13,6 @@ from synth.checks.endpoints import prove_endpoints
 from synth.config.schema import EndpointConfig, Limits, ModelConfig
 from synth.errors import BadInput, PoolDown
 from synth.records import ABILITIES, Ability
-from synth.rounds import no_quota
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from synth.workspace.workspace import finished
@@ -102,7 +101,7 @@ async def test_a_run_ends_before_its_first_row(tmp_path: Path) -> None:
     server.key = "another"
     async with running(server):
         with pytest.raises(BadInput, match="refuses it"):
-            await synthesize(with_endpoint(tmp_path, server), no_quota, Options())
+            await synthesize(with_endpoint(tmp_path, server), None, Options())
     assert finished(str(tmp_path)) == []
 
 
@@ -110,9 +109,9 @@ async def test_a_finished_run_asks_nobody(tmp_path: Path) -> None:
     server = FaultServer()
     server.key = "hush-hush"
     async with running(server):
-        await synthesize(with_endpoint(tmp_path, server), no_quota, Options())
+        await synthesize(with_endpoint(tmp_path, server), None, Options())
         asked = len(server.requests)
-        assert await synthesize(with_endpoint(tmp_path, server), no_quota, Options()) == {"ok": 20}
+        assert await synthesize(with_endpoint(tmp_path, server), None, Options()) == {"ok": 20}
     assert len(server.requests) == asked == 21
     assert not holding(b"hush-hush", tmp_path)
     assert holding(b"SOME_KEY", tmp_path)

@@ -15,7 +15,6 @@ from synth.recipes.sgasa import SGASA, pairs, sgasa, why_not
 from synth.recipes.sgasa_asking import PerLabel, SgasaOptions
 from synth.recipes.sgasa_items import ANSWERS, GUIDELINES, PROMPTS, SAMPLES, guideline_items
 from synth.records import Item, Message, Reply, Sampling
-from synth.rounds import no_quota
 from synth.synthesize import Options, synthesize
 from synth.workspace.workspace import read_traces
 from tests.synth.factories import make_run, make_seed
@@ -245,7 +244,7 @@ async def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
         run = make_run(
             tmp_path, sgasa(options), "sgasa", seeds=SEEDS, teacher=model, options=chosen
         )
-        await synthesize(run, no_quota, Options())
+        await synthesize(run, None, Options())
         rows = read_traces(str(tmp_path)).to_pylist()
         return Counter((row["step"], row["label"]) for row in rows)
 
