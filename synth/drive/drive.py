@@ -181,7 +181,7 @@ class Drive:
             if more := self._add(await self._refill(still_open / rows)):
                 rows, part = more, PARTS - 1
             elif still_open:
-                part = min(part - 1, self._open_rows * PARTS // rows)
+                part = (still_open * PARTS - 1) // rows
             else:
                 break
         if not self._end.done():

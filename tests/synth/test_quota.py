@@ -22,7 +22,9 @@ def names(count: int) -> list[Cell]:
     return [("srg", "benign", f"c{index:03d}") for index in range(count)]
 
 
-cells = st.lists(tallies(), max_size=12).map(lambda found: dict(zip(names(12), found, strict=False)))
+cells = st.lists(tallies(), max_size=12).map(
+    lambda found: dict(zip(names(12), found, strict=False))
+)
 
 
 @given(cells, st.integers(-10, 5_000))

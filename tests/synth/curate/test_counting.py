@@ -149,6 +149,16 @@ def test_candidates_are_told_by_sample_and_full_seeds_are_named(tmp_path: Path) 
     assert found.full == {("srg", digest([], "apples?"))}
 
 
+def test_an_item_that_is_tried_again_is_one_candidate(tmp_path: Path) -> None:
+    write_policy(tmp_path)
+    lost = make_trace("apples?", outcome="failed", answer="")
+    publish_traces(str(tmp_path), [lost, make_trace("pianos?")])
+    count = make_counting(tmp_path)
+    assert count().samples["srg", "benign", "cooking"] == [Samples(2, 1)]
+    publish_traces(str(tmp_path), [make_trace("apples?") | {"try": 1}])
+    assert count().samples["srg", "benign", "cooking"] == [Samples(2, 2)]
+
+
 def test_what_the_balance_drops_is_no_reason_to_make_more(tmp_path: Path) -> None:
     write_policy(tmp_path, balance={"labels": {"harmful": 1, "benign": 1}, "category_cap": None})
     publish_traces(
