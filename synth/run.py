@@ -203,7 +203,8 @@ def find_recipes(config: SynthConfig) -> dict[str, Recipe]:
 
 def without_guidelines(recipe: str) -> BadInput:
     """Return what is wrong where a recipe has no guideline set, and would make no item."""
-    rule = f"must name at least one set: recipe {recipe} is conditioned on one (guided=True)"
+    rule = f"must name at least one set: recipe {recipe} is conditioned on one"
+    rule += ", which a recipe of your own can do without (guided=False)"
     return BadInput(file="config", field="guidelines", value=[], rule=rule)
 
 
