@@ -11,7 +11,7 @@ from ray_jobs.console import say
 from ray_jobs.exits import finish
 from ray_jobs.job import config_argument, naming, set_option
 from synth.config.loading import load_config
-from synth.dataset import count_accepted
+from synth.dataset import counting_of
 from synth.estimate import Estimate, estimate
 from train.evals.ask import expected_items, searched_names
 from train.evals.attacks import PLAIN
@@ -33,7 +33,8 @@ def command(file: str, overrides: Sequence[str], tok_s: float | None) -> None:
         config = load_config(file, overrides, RunConfig)
         check_run(config, here=False)
         for table, one in (config.tables or {"": config}).items():
-            found = estimate(stages.prepare(one), count_accepted)
+            run = stages.prepare(one)
+            found = estimate(run, counting_of(run))
             for line in (*_synthesis(one, found, tok_s), *_evaluation(one)):
                 say(f"{table}: {line}" if table else line)
 

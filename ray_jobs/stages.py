@@ -14,10 +14,10 @@ from synth import storage
 from synth.batch import Batch, RunBatch, run_batch
 from synth.checks.deep import check_deep
 from synth.curate import curated_folder
-from synth.dataset import count_accepted, make_traces
+from synth.dataset import counting_of, make_traces
 from synth.errors import BadInput
 from synth.records import Seed
-from synth.rounds import due_steps
+from synth.rounds import check_reachable, due_steps
 from synth.run import CONFIG_FILE, Run, load_run, read_config
 from synth.seeds.seeds import decontaminate, load_seeds, split_seeds
 from synth.status import shortfalls, too_many_failed
@@ -40,8 +40,8 @@ def prepare(config: RunConfig) -> Run:
     Prompts of evaluation suites that come from files count as evaluated, too.
 
     Raises:
-        BadInput: Something it names is unusable, no training seed is left, or there is nothing
-            that could be evaluated.
+        BadInput: Something it names is unusable, no training seed is left, a quota can never be
+            met, or there is nothing that could be evaluated.
     """
     run = load_run(config)
     if config.evaluate is not None:
@@ -52,6 +52,7 @@ def prepare(config: RunConfig) -> Run:
     if not run.train:
         rule = "leaves no training seed: raise seeds.limit, or lower seeds.eval_share"
         raise BadInput(file="config", field="seeds", value=config.seeds.path, rule=rule)
+    check_reachable(run)
     return run
 
 
@@ -64,9 +65,9 @@ def first_checks(config: RunConfig) -> None:
 
 def synthesize(run: Run, options: Options) -> tuple[Counter[str], tuple[str, ...]]:
     """Generate what the run owes; return rows by outcome, and what is unmet."""
-    outcomes = make_traces(run, options)
-    accepted = count_accepted(run) if run.config.accepted else Counter()
-    return outcomes, tuple(shortfalls(run, accepted))
+    counting = counting_of(run)
+    outcomes = make_traces(run, options, counting)
+    return outcomes, tuple(shortfalls(run, counting))
 
 
 def students_of(config: RunConfig) -> dict[str, tuple[str, ...]]:

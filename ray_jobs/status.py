@@ -60,6 +60,9 @@ def _parts(status: Status) -> Iterator[RenderableType]:
         yield outcomes_table(status.outcomes)
     if status.kinds and (not status.curated or _is_live(status)):
         yield _kinds_table(status)
+    for cell, candidates in status.barren.items():
+        gave = f"gets no more, its last {candidates} candidates gave nothing"
+        yield Text(f"{one_line(', '.join(cell))}: {gave}")
     for policy, manifest in status.curated.items():
         yield categories_table(manifest)
         yield drops_table(manifest)

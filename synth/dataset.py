@@ -6,15 +6,17 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 
 from synth import curate as curation
 from synth.calls.aio import run_until_interrupted
 from synth.config.schema import CurateConfig, SynthConfig
+from synth.curate.counting import Counting
 from synth.curate.rules import Drop
 from synth.measures.store import Map
-from synth.records import Cell, Outcome, Seed
+from synth.records import Outcome
 from synth.run import Run, load_run, read_config, run_digest, workspace_of
 from synth.status import check_is_run
 from synth.students import current_traces, has_students, model_ids
@@ -69,9 +71,15 @@ def build_dataset(config: SynthConfig, options: Options | None = None) -> Datase
     return Dataset(run, curate_run(run))
 
 
-def make_traces(run: Run, options: Options) -> Counter[str]:
-    """Generate what the run owes; return rows by outcome."""
-    return run_until_interrupted(synthesize(run, count_accepted, options))
+def make_traces(run: Run, options: Options, counting: Counting | None = None) -> Counter[str]:
+    """Generate what the run owes; return rows by outcome.
+
+    Args:
+        run: The run.
+        options: How to go about it.
+        counting: Counts for a quota; `counting_of(run)` where None.
+    """
+    return run_until_interrupted(synthesize(run, counting or counting_of(run), options))
 
 
 def curate_run(run: Run) -> Manifest:
@@ -81,7 +89,7 @@ def curate_run(run: Run) -> Manifest:
         run.config,
         run.workspace,
         recipes=run.recipes,
-        evaluation_prompts=evaluation_prompts(run),
+        evaluation_prompts=run.evaluation_prompts,
         guideline_sets=list(run.guidelines.values()),
         fingerprint=opened.get("fingerprint", {}),
         drift=opened.get("drift", []),
@@ -111,25 +119,20 @@ def excluded_traces(run: Run) -> dict[str, Drop]:
     return excluded
 
 
-def count_accepted(run: Run) -> Counter[Cell]:
-    """Return how many traces curation would keep now, by recipe, label and category."""
-    return curation.count_accepted(
+def counting_of(run: Run) -> Counting | None:
+    """Return what counts the traces that curation would keep; None for a run without a quota."""
+    if run.config.accepted is None:
+        return None
+    return Counting(
         run.config,
         run.workspace,
         recipes=run.recipes,
-        evaluation_prompts=evaluation_prompts(run),
+        seeds=run.train,
+        evaluation_prompts=run.evaluation_prompts,
         guideline_sets=list(run.guidelines.values()),
+        find_excluded=partial(excluded_traces, run),
         map=_spread(run.config),
     )
-
-
-def evaluation_prompts(run: Run) -> dict[str, str]:
-    """Return what students are tested on: the users' turns of each seed, by its id."""
-    return {seed.seed_id: _asked(seed) for seed in run.evaluation}
-
-
-def _asked(seed: Seed) -> str:
-    return "\n".join(turn["content"] for turn in seed.messages if turn["role"] == "user")
 
 
 def _spread(config: SynthConfig) -> Map:

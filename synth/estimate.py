@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synth.calls.usage import cost, read_usage
-from synth.rounds import Accepted, due_items, makes_items, owed_by
+from synth.curate.counting import Counting
+from synth.rounds import due_items, makes_items, owed_by
 from synth.run import Run
 from synth.workspace.leases import LeaseCounts
 from synth.workspace.plan import lease_rows
@@ -45,14 +46,14 @@ class Estimate:
         return self.tokens / tokens_per_s / 3600
 
 
-def estimate(run: Run, accepted: Accepted) -> Estimate:
+def estimate(run: Run, counting: Counting | None = None) -> Estimate:
     """Return what the run would still have to make; nothing is planned.
 
     Args:
         run: The run.
-        accepted: Counts accepted traces, for a quota.
+        counting: Counts what is accepted; a quota needs it.
     """
-    fresh = sum(1 for _ in due_items(run, accepted))
+    fresh = sum(1 for _ in due_items(run, counting))
     waiting = owed_by(run)
     rows = fresh + sum(lease.num_rows for lease in waiting)
     counts = run.workspace.counts()

@@ -137,7 +137,7 @@ def _plan(run: Run, items: list[Item]) -> None:
         lease.kind for lease in run.workspace.plan().leases for _ in range(lease.num_rows)
     )
     due: list[Item] = []
-    for item in due_items(run, _none):
+    for item in due_items(run, None):
         kind = (item.recipe, item.step)
         from_seeds = makes_items(run.recipes[item.recipe].steps[item.step]) is None
         if item.item_id in chosen if from_seeds else taken[kind] < len(items):
@@ -145,10 +145,6 @@ def _plan(run: Run, items: list[Item]) -> None:
             due.append(item)
     if due:
         run.workspace.publish(due)
-
-
-def _none(run: Run) -> Counter[tuple[str, str, str]]:
-    return Counter()
 
 
 def _judge(run: Run) -> list[PreviewRow]:

@@ -8,18 +8,23 @@ same round, and the publishing door lets only the first one count. Items are mad
 published: a plan never stands in memory.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import chain, count, islice
+from itertools import chain, count, islice, product
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synth.calls.aio import check_wanted
+from synth.curate.counting import Counting, Found
+from synth.curate.policy import load_policy
+from synth.curate.supply import check_quota
+from synth.errors import BadInput
+from synth.quota import Tally, next_round
 from synth.recipes.base import Before, ItemsFunction, Recipe, Row, Step, Train
 from synth.records import STUDENT, Cell, Item, Outcome, Seed
-from synth.run import Run
+from synth.run import Run, without_guidelines
 from synth.students import current_traces, model_ids
 from synth.token_budget import ACCOUNT, phases, samples_for
 from synth.workspace.plan import Kind, Lease, Plan, lease_rows
@@ -79,22 +84,22 @@ def _concerns(run: Run) -> Callable[[Kind, str, Iterable[str]], bool]:
     return concerns
 
 
-OVERSHOOT = 1.1  # of the deficit: acceptance differs from round to round
-FIRST_ACCEPTANCE = 0.5  # assumed before anything has been seen
-LEAST_ACCEPTANCE = 0.02  # so that an unlucky first round does not plan the whole budget
 BATCH_ROWS = 4096  # items looked up in the plan at once
 
-Accepted = Callable[[Run], Counter[Cell]]
 
+def plan_due(run: Run, counting: Counting | None = None) -> list[Lease]:
+    """Publish what is due as a new round; return every lease that is owed.
 
-def plan_due(run: Run, accepted: Accepted) -> list[Lease]:
-    """Publish what is due as a new round; return every lease that is owed."""
+    Args:
+        run: The run.
+        counting: Counts what is accepted; a quota needs it.
+    """
     rows, rows_of = lease_rows(_most_rows(run)), _lease_rows(run)
-    run.workspace.plan_more(lambda: due_items(run, accepted), rows=rows, rows_of=rows_of)
+    run.workspace.plan_more(lambda: due_items(run, counting), rows=rows, rows_of=rows_of)
     return owed_by(run)
 
 
-def due_items(run: Run, accepted: Accepted) -> Iterator[Item]:
+def due_items(run: Run, counting: Counting | None = None) -> Iterator[Item]:
     """Yield the attempts to plan now, of items that are not planned yet or were interrupted."""
     planned = run.workspace.plan()
     retried = interrupted(run)
@@ -102,7 +107,8 @@ def due_items(run: Run, accepted: Accepted) -> Iterator[Item]:
     later = _later_steps(run, planned, open_recipes)
     busy = open_recipes | later.keys()
     if run.config.accepted is not None:
-        first = _towards_quota(run, planned, accepted, busy)
+        assert counting is not None, "a quota is counted"
+        first = _towards_quota(run, planned, counting, busy)
     elif run.config.tokens is not None:
         first = _within_tokens(run, run.config.tokens, busy)
     else:
@@ -141,6 +147,7 @@ def _unplanned(
 ) -> Iterator[Item]:
     left = iter(items)
     while batch := list(islice(left, min(batch_rows, BATCH_ROWS))):
+        check_wanted()
         known = planned.contains([item.item_id for item in batch])
         yield from (item for item, is_known in zip(batch, known, strict=True) if not is_known)
 
@@ -252,55 +259,108 @@ def _as_asked_for(run: Run, recipe: Recipe, rows: list[Row]) -> list[Row]:
     return [{**row, "item_id": known.get(row["item_id"], row["item_id"])} for row in rows]
 
 
+def check_plannable(run: Run) -> None:
+    """Check that there is something to plan: seeds, and guidelines for those who need them.
+
+    Raises:
+        BadInput: There is not.
+    """
+    if not run.train:
+        rule = "leaves no training seed: raise seeds.limit, or lower seeds.eval_share"
+        raise BadInput(file="config", field="seeds", value=run.config.seeds.path, rule=rule)
+    for recipe in run.recipes.values():
+        if not _sets(run, recipe):
+            raise without_guidelines(recipe.name)
+
+
+def check_reachable(run: Run) -> None:
+    """Check that the run's quota, if it has one, can be met with its seeds and policy.
+
+    Raises:
+        BadInput: It can not.
+    """
+    if run.config.accepted is not None:
+        policy = load_policy(run.config.curate.policy)
+        recipes = {recipe.name: recipe for recipe in from_seeds(run)}
+        check_quota(run.config.accepted, policy, recipes, run.train, run.evaluation_prompts)
+
+
 def _towards_quota(
-    run: Run, planned: Plan, accepted: Accepted, busy: Collection[str]
+    run: Run, planned: Plan, counting: Counting, busy: Collection[str]
 ) -> Iterator[Item]:
     """Yield first items as long as too few are accepted, and the budget of them is not used up.
 
     Of a recipe whose later steps decide what is accepted, only when these have ended.
     """
-    quota = run.config.accepted
-    assert quota is not None
-    budget = max(0, quota.budget - planned.num_items(step=0))
-    have, tried = accepted(run), _tried(run)
-    for recipe in from_seeds(run):
-        if recipe.name in busy and len(phases(recipe)[0]) > 1:
-            continue
-        for (label, category), seeds in _cells(run.train).items():
-            cell = (recipe.name, label, category)
-            wanted = min(budget, needed(quota.per_category, have[cell], tried[cell]))
-            candidates = _endless_items(run, recipe, seeds)
-            for item in islice(_unplanned(candidates, planned, max(1, wanted)), wanted):
-                budget -= 1
-                yield item
+    assert run.config.accepted is not None
+    candidates = _candidates_planned(run)
+    found = counting()
+    waiting = {r.name for r in from_seeds(run) if r.name in busy and len(phases(r)[0]) > 1}
+    tallies = {
+        cell: tally
+        for cell, tally in quota_tallies(run, found, candidates).items()
+        if cell[0] not in waiting
+    }
+    budget = run.config.accepted.budget - candidates.total()
+    for cell, wanted in sorted(next_round(tallies, budget).items()):
+        items = _candidates(run, cell, found)
+        yield from islice(_unplanned(items, planned, wanted), wanted)
 
 
-def needed(quota: int, accepted: int, tried: int) -> int:
-    """Return how many more candidates a cell should get: deficit / acceptance x `OVERSHOOT`."""
-    deficit = quota - accepted
-    if deficit <= 0:
-        return 0
-    acceptance = max(accepted / tried, LEAST_ACCEPTANCE) if tried else FIRST_ACCEPTANCE
-    return math.ceil(deficit / acceptance * OVERSHOOT)
+def quota_tallies(
+    run: Run, found: Found, planned: Mapping[Cell, int] | None = None
+) -> dict[Cell, Tally]:
+    """Return how each cell of the quota stands.
+
+    Args:
+        run: The run.
+        found: The newest count.
+        planned: Candidates by cell, where those that are open matter.
+    """
+    assert run.config.accepted is not None
+    tallies: dict[Cell, Tally] = {}
+    for recipe, (label, category) in product(from_seeds(run), found.supply.cells):
+        cell = (recipe.name, label, category)
+        samples = found.samples.get(cell, ())
+        ended = sum(part.ended for part in samples)
+        tallies[cell] = Tally(
+            target=min(run.config.accepted.per_category, found.supply.most(label, category)),
+            samples=samples,
+            open=max(0, (planned or {}).get(cell, ended) - ended),
+        )
+    return tallies
 
 
-def _tried(run: Run) -> Counter[Cell]:
-    """Return the candidates that have ended: rows of first steps."""
-    table = run.workspace.traces(columns=["recipe", "label", "category", "step"])
-    first = table.filter(pc.field("step") == 0).drop_columns("step")
-    return Counter(zip(*first.to_pydict().values(), strict=True))
+def barren_cells(run: Run, found: Found) -> dict[Cell, int]:
+    """Return the cells of a quota that get no more, and how many candidates in a row gave nothing.
+
+    None without a quota.
+    """
+    tallies = quota_tallies(run, found) if run.config.accepted is not None else {}
+    return {cell: tally.in_vain for cell, tally in tallies.items() if tally.barren}
 
 
-def _cells(seeds: Iterable[Seed]) -> Mapping[tuple[str, str], list[Seed]]:
-    cells: dict[tuple[str, str], list[Seed]] = {}
-    for seed in seeds:
-        cells.setdefault((seed.label, seed.category), []).append(seed)
-    return cells
+def _candidates_planned(run: Run) -> Counter[Cell]:
+    """Return the candidates of the run's recipes that are planned, ended ones among them."""
+    planned: Counter[Cell] = Counter()
+    names = pa.array([recipe.name for recipe in from_seeds(run)], pa.string())
+    for table in run.workspace.candidates():
+        ours = table.filter(pc.field("recipe").isin(names)).drop_columns("seed_id")
+        for recipe, label, category, rows in zip(*ours.to_pydict().values(), strict=True):
+            planned[recipe, label, category] += rows
+    return planned
 
 
-def _endless_items(run: Run, recipe: Recipe, seeds: list[Seed]) -> Iterator[Item]:
-    """Yield items of a cell without end: every seed once, then again."""
+def _candidates(run: Run, cell: Cell, found: Found) -> Iterator[Item]:
+    """Yield the items of a cell: every seed once, then again, less those that have their rows."""
+    name, label, category = cell
+    recipe = run.recipes[name]
     for sample_index in count():
+        at_end = True
         for guidelines in _sets(run, recipe):
-            for seed in seeds:
-                yield _first_item(recipe, guidelines, seed, sample_index)
+            for seed in found.supply.seeds(label, category):
+                if (name, seed.seed_id) not in found.full:
+                    at_end = False
+                    yield _first_item(recipe, guidelines, seed, sample_index)
+        if at_end:
+            return

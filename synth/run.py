@@ -6,7 +6,7 @@ refused unless the drift is accepted, with a reason that manifest and card repea
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,14 @@ class Run:
     evaluation: list[Seed]
     contaminated: Mapping[str, str]
 
+    @property
+    def evaluation_prompts(self) -> dict[str, str]:
+        """What students are tested on: the users' turns of each seed, by its id."""
+        return {
+            seed.seed_id: "\n".join(t["content"] for t in seed.messages if t["role"] == "user")
+            for seed in self.evaluation
+        }
+
 
 def load_run(config: SynthConfig) -> Run:
     """Load everything that `config` names; nothing is written.
@@ -143,28 +151,40 @@ def load_run(config: SynthConfig) -> Run:
     """
     storage.use(config.storage)
     found = find_recipes(config)
-    split = split_seeds(load_seeds(config.seeds), config.seeds.eval_share)
-    clean, contaminated = decontaminate(split.train, split.evaluation)
     sets = [load_set(source) for source in config.guidelines]
-    return Run(
+    run = Run(
         config=config,
         workspace=Workspace(config.workspace),
         recipes={recipe.name: recipe for recipe in found.values()},
         recipe_paths={recipe.name: path for path, recipe in found.items()},
         guidelines={guideline_set.name: guideline_set for guideline_set in sets},
-        train=take(clean, config.seeds.limit),
-        evaluation=split.evaluation,
-        contaminated=contaminated,
+        train=[],
+        evaluation=[],
+        contaminated={},
     )
+    return with_seeds(run)
+
+
+def with_seeds(run: Run) -> Run:
+    """Return the run with the seeds that its configuration names."""
+    config = run.config.seeds
+    split = split_seeds(load_seeds(config), config.eval_share)
+    clean, contaminated = decontaminate(split.train, split.evaluation)
+    train = take(clean, config.limit)
+    return replace(run, train=train, evaluation=split.evaluation, contaminated=contaminated)
 
 
 def find_recipes(config: SynthConfig) -> dict[str, Recipe]:
     """Return the recipes of a run, with their options, by what the config calls them.
 
     Raises:
-        BadInput: Two have one name, or options are given that no recipe of the run takes.
+        BadInput: Two have one name, one is conditioned on guidelines and there are none, or options
+            are given that no recipe of the run takes.
     """
     found = {path: find_recipe(path) for path in config.recipe}
+    for recipe in found.values():
+        if recipe.guided and not config.guidelines:
+            raise without_guidelines(recipe.name)
     names = {recipe.name for recipe in found.values()}
     if len(names) < len(found):
         rule = "must name recipes of different names: an arm is a recipe's name"
@@ -178,6 +198,13 @@ def find_recipes(config: SynthConfig) -> dict[str, Recipe]:
     }
     check_recipes(list(chosen.values()))
     return chosen
+
+
+def without_guidelines(recipe: str) -> BadInput:
+    """Return what is wrong where a recipe has no guideline set, and would make no item."""
+    rule = f"must name at least one set: recipe {recipe} is conditioned on one"
+    rule += ", which a recipe of your own can do without (guided=False)"
+    return BadInput(file="config", field="guidelines", value=[], rule=rule)
 
 
 def fingerprint(run: Run) -> Fingerprint:

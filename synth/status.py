@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from synth import storage
 from synth.calls.usage import Cost, cost, read_usage
-from synth.drive.progress import read_accepted, read_progress
+from synth.curate.counting import Counting
+from synth.drive.progress import read_accepted, read_barren, read_progress
 from synth.errors import BadInput
 from synth.records import Cell, Outcome
-from synth.rounds import from_seeds
+from synth.rounds import barren_cells, quota_tallies
 from synth.run import CONFIG_FILE, Run, read_config, workspace_of
 from synth.workspace.leases import LeaseCounts
 from synth.workspace.stage import Manifest, read_manifest
@@ -52,6 +53,7 @@ class Status:
         outcomes: Items by the outcome of their highest try.
         kinds: Rows of every recipe, label and category by outcome, every try counted.
         accepted_so_far: Accepted rows of each, by a quota's last count; None without one.
+        barren: Cells that a quota has given up, and how many candidates in a row gave nothing.
         retried: Rows that were a second or later try.
         output_tokens: Tokens that all tries made, as far as they were counted.
         uncounted: Calls whose server counted no tokens.
@@ -68,6 +70,7 @@ class Status:
     outcomes: Mapping[str, int]
     kinds: Mapping[Cell, Mapping[str, int]]
     accepted_so_far: Mapping[Cell, int] | None
+    barren: Mapping[Cell, int]
     retried: int
     output_tokens: int
     uncounted: int
@@ -119,6 +122,7 @@ def read_status(run: str, opened: Callable[[str], Workspace] = Workspace) -> Sta
         outcomes=workspace.outcomes(),
         kinds=_kinds(counts),
         accepted_so_far=read_accepted(run),
+        barren=read_barren(run),
         retried=sum(one.retried for one in counts),
         output_tokens=sum(one.output_tokens for one in counts),
         uncounted=sum(one.uncounted for one in usage.values()),
@@ -142,23 +146,24 @@ def check_is_run(run: str) -> None:
         raise BadInput(file=storage.join(run, CONFIG_FILE), field="run", value=run, rule=rule)
 
 
-def shortfalls(run: Run, accepted: Mapping[Cell, int]) -> Iterator[str]:
+def shortfalls(run: Run, counting: Counting | None = None) -> Iterator[str]:
     """Yield what was asked of a run and is not there, although nothing is left to do.
 
     Args:
         run: The run.
-        accepted: Accepted traces by recipe, label and category; looked at under a quota.
+        counting: Counts what is accepted; a quota needs it.
     """
     yield from too_many_failed("rows", run.workspace.outcomes(), run.config.limits.allow_failed)
     if (quota := run.config.accepted) is None:
         return
-    kinds = sorted({(seed.label, seed.category) for seed in run.train})
-    for recipe in from_seeds(run):
-        for label, category in kinds:
-            have = accepted.get((recipe.name, label, category), 0)
-            if have < quota.per_category:
-                what = f"{recipe.name}, {label}, {category}"
-                yield f"{what}: {have} of {quota.per_category} accepted"
+    assert counting is not None, "a quota is counted"
+    found = counting()
+    barren = barren_cells(run, found)
+    for cell in sorted(quota_tallies(run, found)):
+        have = found.accepted[cell]
+        if have < quota.per_category:
+            why = f"; its last {barren[cell]} candidates gave nothing" if cell in barren else ""
+            yield f"{', '.join(cell)}: {have} of {quota.per_category} accepted{why}"
 
 
 def too_many_failed(what: str, outcomes: Mapping[str, int], allowed: float) -> Iterator[str]:

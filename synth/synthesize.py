@@ -12,12 +12,15 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from synth import storage
+from synth.calls.aio import in_thread
 from synth.checks.endpoints import check_abilities, check_endpoints
 from synth.cluster.job import in_ray_job
 from synth.config.schema import Limits, ModelConfig, SynthConfig
+from synth.curate.counting import Counting, Found
+from synth.curate.local import MEASURED
 from synth.drive.drive import Drive, Refill, WorkerDoor, nothing_more
 from synth.drive.progress import (
     Heartbeat,
@@ -31,13 +34,13 @@ from synth.errors import BadInput
 from synth.pools.layout import PoolPlan, chats_of, check_fit, plan_pools
 from synth.recipes.base import Step
 from synth.records import Cell, Sampling, digest
-from synth.rounds import Accepted, of_others, plan_due
+from synth.rounds import barren_cells, check_plannable, of_others, plan_due
 from synth.run import TRAINED_ROLES, Run, fingerprint, model_of, needed_roles, open_run, run_digest
 from synth.students import is_trained, student_name, trained_model
 from synth.workspace.plan import Kind, Lease
 
 CALLS_PER_WORKER = 256  # well below what one worker's process can keep open
-NEXT_ROUND_SHARE = 0.1  # of the rows still open: then the next round of a quota is planned
+NEXT_ROUND_SHARE = 0.1  # of a round's rows still open: then the next one is planned
 
 log = logging.getLogger(__name__)
 
@@ -141,25 +144,30 @@ class Options:
     tell: Report = lambda stage, progress: None
 
 
-async def synthesize(run: Run, accepted: Accepted, options: Options) -> Counter[str]:
+async def synthesize(run: Run, counting: Counting | None, options: Options) -> Counter[str]:
     """Generate what is owed; return rows by outcome over the whole run.
 
-    Rerunning resumes. Where nothing is owed, neither Ray nor an engine starts.
+    Rerunning resumes. Where nothing is owed, neither Ray nor an engine starts. It ends: a drive
+    ends all its leases, and what is planned after it uses up a budget, or follows from new traces.
 
     Args:
         run: What to make.
-        accepted: Counts accepted traces, for a quota.
+        counting: Counts what is accepted; a quota needs it.
         options: How.
+
+    Raises:
+        BadInput: There is nothing that the run could plan.
     """
     refuse_second_driver(run.config.run, options.force)
+    check_plannable(run)
     parts = fingerprint(run)
     open_run(run, parts, options.accept_drift)
-    accepted = _noted(accepted) if run.config.accepted else accepted
+    planning = _Planning(run, counting)
     started = time.monotonic()
     worked = False
-    while due := next_session(run, plan_due(run, accepted)):
+    while due := next_session(run, await planning.plan()):
         worked = True
-        await _hold_session(run, due, accepted, options, digest(parts))
+        await _hold_session(planning, due, options, digest(parts))
     if worked:
         note_seconds(run.config.run, "synthesize", time.monotonic() - started)
     else:
@@ -170,27 +178,68 @@ async def synthesize(run: Run, accepted: Accepted, options: Options) -> Counter[
     return run.workspace.rows_by_outcome()
 
 
+@dataclass(slots=True)
+class _Planning:
+    """Plans what is due, in a thread: counting and planning take a while, and the loop goes on.
+
+    Attributes:
+        run: The run.
+        counting: Counts what is accepted, for a quota.
+        named: Cells whose candidates gave nothing, as far as that has been said.
+    """
+
+    run: Run
+    counting: Counting | None
+    named: set[Cell] = field(default_factory=set)
+
+    async def plan(self) -> list[Lease]:
+        """Plan what is due, and return what is owed.
+
+        Raises:
+            BadInput: Nothing was ever planned, and nothing can be.
+        """
+        return await in_thread(self._plan)
+
+    async def look(self) -> None:
+        """Look at what has been finished, so that the next count has less to read."""
+        if self.counting is not None:
+            await in_thread(self.counting.look)
+
+    def _plan(self) -> list[Lease]:
+        leases = plan_due(self.run, self.counting)
+        if not self.run.workspace.plan().rounds:
+            recipes = list(self.run.recipe_paths.values())
+            rule = "must plan something: their first steps make no item of the seeds there are"
+            raise BadInput(file="config", field="recipe", value=recipes, rule=rule)
+        if self.counting is not None and self.counting.last is not None:
+            self._note(self.counting.last)
+        return leases
+
+    def _note(self, found: Found) -> None:
+        """Keep a count for `status`, and name the cells that gave nothing, each once."""
+        barren = barren_cells(self.run, found)
+        note_accepted(self.run.config.run, found.accepted, barren)
+        for cell in sorted(barren.keys() - self.named):
+            what = ", ".join(cell)
+            log.warning("%s: gets no more, its last %d candidates gave nothing", what, barren[cell])
+        self.named.update(barren)
+
+
 async def _hold_session(
-    run: Run, session: Session, accepted: Accepted, options: Options, fingerprint: str
+    planning: _Planning, session: Session, options: Options, fingerprint: str
 ) -> None:
     """Work off what `session` can, and what follows from that, before its pools close."""
+    run = planning.run
     check_abilities(run, chats_of(session.pools))
     work = make_work(run, session.pools, fingerprint)
     async with open_pools(run.config, session.pools):
         leases = session.leases
         while leases:
-            refill = _next_rounds(run, session, accepted) if run.config.accepted else nothing_more
+            refill = nothing_more
+            if planning.counting is not None:
+                refill = _next_rounds(planning, session, leases)
             await work_through(run.config, work, leases, "synthesize", options, refill)
-            leases = session.able(run, plan_due(run, accepted))
-
-
-def _noted(accepted: Accepted) -> Accepted:
-    def count(run: Run) -> Counter[Cell]:
-        found = accepted(run)
-        note_accepted(run.config.run, found)
-        return found
-
-    return count
+            leases = session.able(run, await planning.plan())
 
 
 def make_work(run: Run, pools: Sequence[PoolPlan], fingerprint: str) -> Work:
@@ -207,6 +256,7 @@ def make_work(run: Run, pools: Sequence[PoolPlan], fingerprint: str) -> Work:
         pool_deadline_s=run.config.limits.pool_deadline_s,
         num_workers=num_workers(run.config.limits, pools),
         storage=run.config.storage,
+        measures=MEASURED if run.config.accepted is not None else (),
     )
 
 
@@ -302,13 +352,15 @@ async def _workers(config: SynthConfig, work: Work, stage: str) -> AsyncIterator
         stop_workers(workers)
 
 
-def _next_rounds(run: Run, session: Session, accepted: Accepted) -> Refill:
-    handed_out = {lease.name for lease in session.leases}
+def _next_rounds(planning: _Planning, session: Session, leases: Iterable[Lease]) -> Refill:
+    """Return what plans the next round once, when nine tenths of the one before are in."""
+    handed_out = {lease.name for lease in leases}
 
-    def refill(open_rows: int, planned_rows: int) -> list[Lease]:
-        if open_rows > NEXT_ROUND_SHARE * planned_rows:
+    async def refill(open_share: float) -> list[Lease]:
+        if open_share > NEXT_ROUND_SHARE:
+            await planning.look()
             return []
-        owed_now = session.able(run, plan_due(run, accepted))
+        owed_now = session.able(planning.run, await planning.plan())
         fresh = [lease for lease in owed_now if lease.name not in handed_out]
         handed_out.update(lease.name for lease in owed_now)
         return fresh

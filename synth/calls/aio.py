@@ -1,14 +1,16 @@
-"""Awaiting calls: several of one item at once, and all of a run's until a person interrupts.
+"""Awaiting: several calls at once, work in a thread, and all of a run until a person interrupts.
 
 Pools are removed and leases closed after an interrupt. A second, impatient Ctrl-C would leave
 replicas behind under `asyncio.run`; here it is answered and otherwise ignored, up to a third.
 """
 
 import asyncio
+import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -31,6 +33,59 @@ async def gather_calls(calls: Iterable[Awaitable[T]]) -> list[T]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class GivenUp(Exception):
+    """Nobody waits any more for what this thread works on."""
+
+
+_given_up: ContextVar[threading.Event | None] = ContextVar("given_up", default=None)
+
+
+def check_wanted() -> None:
+    """Say in a long loop that it can end here.
+
+    Raises:
+        GivenUp: This is a thread of `in_thread`, and its caller waits no more.
+    """
+    given_up = _given_up.get()
+    if given_up is not None and given_up.is_set():
+        raise GivenUp
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run `work` in a thread of its own, so that the loop goes on meanwhile.
+
+    Where the caller is cancelled it leaves at once. The thread ends at its next `check_wanted`,
+    and the process does not wait for it: what it does must be whole at any moment.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[T] = loop.create_future()
+    given_up = threading.Event()
+
+    def settle(result: T | None, fault: BaseException | None) -> None:
+        if ended.done():
+            return
+        if fault is not None:
+            ended.set_exception(fault)
+        else:
+            ended.set_result(result)  # pyrefly: ignore[bad-argument-type]
+
+    def run() -> None:
+        _given_up.set(given_up)
+        result, fault = None, None
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller
+            fault = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(settle, result, fault)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return await ended
+    finally:
+        given_up.set()
 
 
 def run_until_interrupted(main: Coroutine[Any, Any, T]) -> T:

@@ -22,7 +22,7 @@ from synth.errors import BadInput, PoolDown
 from synth.models.identity import SCRIPTED, identify
 from synth.pools.layout import plan_pools
 from synth.recipes import find_recipe
-from synth.run import load_set
+from synth.run import find_recipes, load_set
 from synth.seeds.seeds import load_seeds
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ def check_deep(config: SynthConfig) -> Iterator[str]:
         yield f"{config.seeds.path} can be read"
     for name in config.recipe:
         within(IMPORT_S, "recipe", name, lambda name=name: _import(name))
+    find_recipes(config)
     yield f"recipes {', '.join(config.recipe)} can be imported"
     for role, model in models_of(config).items():
         yield _probe_model(role, model)

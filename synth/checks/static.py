@@ -22,6 +22,7 @@ from synth.models.families import family_of
 from synth.models.identity import EMBEDDED, SCRIPTED, identify
 from synth.pools.layout import abilities
 from synth.recipes import RECIPES, locate_recipe
+from synth.rounds import check_reachable
 from synth.run import (
     CONFIG_FILE,
     Fingerprint,
@@ -32,8 +33,10 @@ from synth.run import (
     load_set,
     needed_roles,
     read_config,
+    with_seeds,
+    without_guidelines,
 )
-from synth.seeds.seeds import check_seeds
+from synth.seeds.seeds import can_check_all, check_seeds
 from synth.storage.paths import SCHEME
 from synth.workspace.workspace import Workspace
 
@@ -79,6 +82,8 @@ def check_static(
     models = needed_roles(config, run.recipes.values())
     check_abilities(run, {role: _expected_chat(model) for role, model in models.items()})
     check_fingerprint(run, accept_drift)
+    if config.accepted is not None and can_check_all(config.seeds):
+        check_reachable(with_seeds(run))
 
 
 def models_of(config: SynthConfig) -> dict[str, ModelConfig]:
@@ -99,8 +104,7 @@ def check_recipes(config: SynthConfig) -> None:
     for name in config.recipe:
         locate_recipe(name)
         if name in RECIPES and RECIPES[name].guided and not config.guidelines:
-            rule = f"must name at least one set: recipe {name} is conditioned on one"
-            raise BadInput(file="config", field="guidelines", value=[], rule=rule)
+            raise without_guidelines(name)
 
 
 def check_run_folder(run: str) -> None:

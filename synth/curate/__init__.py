@@ -4,7 +4,8 @@ A pure function: the same three give the same bytes. Nothing is lost: every trac
 row, or in a preference pair, or in `drops.parquet` with a reason from an enumeration.
 """
 
-from synth.curate.curation import count_accepted, curate, curated_folder
+from synth.curate.counting import Counting, Found
+from synth.curate.curation import curate, curated_folder
 from synth.curate.local import MEASURED, accept
 from synth.curate.policy import Policy, load_policy
 from synth.curate.preference import PREFERENCE
@@ -16,12 +17,13 @@ __all__ = [
     "MEASURED",
     "PREFERENCE",
     "SFT",
+    "Counting",
     "Drop",
     "Dropped",
+    "Found",
     "Policy",
     "Selection",
     "accept",
-    "count_accepted",
     "curate",
     "curated_folder",
     "decide",

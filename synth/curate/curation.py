@@ -1,7 +1,6 @@
 """The stage: reads a run's traces, selects, and writes shards, drops, card and manifest."""
 
 import builtins
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ from synth import storage
 from synth.config.schema import SynthConfig
 from synth.curate import card
 from synth.curate.arms import Arm, last_step_varies, make_arms
-from synth.curate.card import FACET, Facet, count, counts
+from synth.curate.card import counts
 from synth.curate.closer import look_into_lease, looked_into
 from synth.curate.local import MEASURED
 from synth.curate.policy import Policy, load_policy, policy_name
@@ -83,7 +82,7 @@ def curate(
 
     def make() -> Manifest:
         arms = _arms(workspace, leases, recipes)
-        parts = _parts(workspace, leases, arms, policy, revisions)
+        parts = read_parts(workspace, leases, arms, policy, revisions)
         prompts = evaluation_prompts
         selection = select(parts, policy, arms=arms, evaluation_prompts=prompts, excluded=excluded)
         rows = read_rows(workspace, leases, arms, excluded)
@@ -97,25 +96,6 @@ def curate(
         return body
 
     return stage("curate", folder, inputs, make, partial(_clean, folder))
-
-
-def count_accepted(
-    config: SynthConfig,
-    workspace: Workspace,
-    *,
-    recipes: Mapping[str, Recipe],
-    evaluation_prompts: Mapping[str, str],
-    guideline_sets: Sequence[GuidelineSet],
-    map: Map = builtins.map,
-) -> Counter[Facet]:
-    """Return how many supervised rows curation would make now, by recipe, label and category."""
-    policy = load_policy(config.curate.policy)
-    leases = workspace.finished()
-    revisions = ensure_measures(workspace, MEASURED, guideline_sets, map)
-    arms = _arms(workspace, leases, recipes)
-    parts = _parts(workspace, leases, arms, policy, revisions)
-    selection = select(parts, policy, arms=arms, evaluation_prompts=evaluation_prompts)
-    return count(selection.accepted, *FACET)
 
 
 def curated_folder(config: SynthConfig) -> str:
@@ -144,19 +124,20 @@ def _arms(
     return make_arms(recipes, (traces for _, traces in streamed))
 
 
-def _parts(
+def read_parts(
     workspace: Workspace,
     leases: Sequence[str],
     arms: Mapping[str, Arm],
     policy: Policy,
     revisions: Mapping[str, str],
+    columns: Sequence[str] = COLUMNS,
 ) -> Iterator[Part]:
     """Yield the arms' traces with what is said of them, a lease at a time."""
     folder = workspace.path
     measured = storage.in_parallel(folder, partial(read_lease_measures, folder, revisions), leases)
     look = partial(look_into_lease, folder, looked_into(arms, policy), policy)
     looks = storage.in_parallel(folder, look, leases)
-    streamed = workspace.stream_traces(leases, COLUMNS)
+    streamed = workspace.stream_traces(leases, columns)
     for (_, traces), *beside in zip(streamed, measured, looks, strict=True):
         yield Part(traces.filter(pc.field("recipe").isin(list(arms))), *beside)
 

@@ -6,6 +6,7 @@ with a detail. None depends on the order in which traces were made or read.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from statistics import median
 from typing import NamedTuple
@@ -75,6 +76,7 @@ class Candidate(NamedTuple):
         consistent: Label, decision and answer fit together.
         repeated_share: Share of repeated word 4-grams.
         num_words: Of reasoning and answer.
+        sample_index: Which of its seed's samples it is.
     """
 
     row_id: str
@@ -85,6 +87,7 @@ class Candidate(NamedTuple):
     consistent: bool
     repeated_share: float
     num_words: int
+    sample_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class Surroundings:
         evaluation_prompts: What students are tested on, by id.
         max_rows: So many candidates at most, chosen for diversity; None keeps all.
         looks: What a closer look told of each candidate; needed where `max_rows` is given.
+        apart: Seeds that are known to be near none of each other, nor any evaluation prompt.
     """
 
     policy: Policy
@@ -104,6 +108,7 @@ class Surroundings:
     evaluation_prompts: Mapping[str, str]
     max_rows: int | None = None
     looks: Looks = field(default_factory=dict)
+    apart: AbstractSet[str] = frozenset()
 
 
 Details = dict[str, str]
@@ -123,19 +128,22 @@ def compare(candidates: Iterable[Candidate], around: Surroundings) -> dict[str, 
 
 
 def _contaminated(candidates: Sequence[Candidate], around: Surroundings) -> Details:
-    texts = {c.seed_id: around.texts[c.seed_id] for c in candidates}
+    seeds = {c.seed_id for c in candidates} - around.apart
+    texts = {seed_id: around.texts[seed_id] for seed_id in seeds}
     near = contaminated(texts, around.evaluation_prompts, around.policy.decontaminate)
     return {c.row_id: near[c.seed_id] for c in candidates if c.seed_id in near}
 
 
 def _near_duplicates(candidates: Sequence[Candidate], around: Surroundings) -> Details:
     """Compare prompts within one label: twins across labels are alike on purpose."""
-    by_label: dict[str, dict[str, str]] = defaultdict(dict)
+    by_label: dict[str, set[str]] = defaultdict(set)
     for c in candidates:
-        by_label[c.label][c.seed_id] = around.texts[c.seed_id]
+        by_label[c.label].add(c.seed_id)
     near: dict[str, str] = {}
-    for texts in by_label.values():
-        near |= near_duplicates(texts, around.policy.near_duplicate)
+    for seeds in by_label.values():
+        if not seeds <= around.apart:
+            texts = {seed_id: around.texts[seed_id] for seed_id in seeds}
+            near |= near_duplicates(texts, around.policy.near_duplicate)
     return {c.row_id: near[c.seed_id] for c in candidates if c.seed_id in near}
 
 

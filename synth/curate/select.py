@@ -28,9 +28,10 @@ from synth.records import TRACES, unpack_context
 # All a selection needs of the traces: none of their long texts.
 COLUMNS = (
     *LOCAL_COLUMNS,
-    *("seed_id", "prompt", "context", "label", "category", "pair"),
+    *("seed_id", "prompt", "context", "label", "category", "pair", "sample_index"),
 )
 _STAYING = ("row_id", "recipe", "outcome", "step", "seed_id", "label", "category", "pair")
+_LOOKED_AT = (*_STAYING, "context", "prompt", "sample_index")
 
 DROPS = pa.schema(
     [
@@ -117,16 +118,16 @@ def select(
         evaluation_prompts: What students are tested on, by id.
         excluded: `row_id` of traces that cannot be used, and why.
     """
-    found = _Found()
+    found = Candidates()
+    dropped: dict[str, Dropped] = {}
     staying = [_NOTHING]
     for part in parts:
         staying.append(part.traces.select(_STAYING))
-        _decide(part, policy, arms, excluded, found)
-    dropped = dict(found.dropped)
+        dropped |= found.add(part, policy, arms, excluded)
     for name, arm in arms.items():
         max_rows = arm.recipe.max_rows
         around = Surroundings(policy, found.texts, evaluation_prompts, max_rows, found.looks)
-        dropped |= compare(found.candidates[name], around)
+        dropped |= compare(found.of_arm[name], around)
     looked_at = pa.concat_tables(staying)
     return Selection(looked_at.sort_by("row_id").combine_chunks(), dropped)
 
@@ -138,46 +139,44 @@ def users_text(context: str | None, prompt: str) -> str:
 
 
 @dataclass(slots=True)
-class _Found:
-    """What is known once every trace was looked at alone.
+class Candidates:
+    """The traces that nothing speaks against by themselves, as far as traces were looked at.
 
     Attributes:
-        dropped: Why, by `row_id`.
-        candidates: The others, by arm.
-        texts: The candidates' prompts by seed.
-        looks: Of the candidates among which diversity chooses.
+        of_arm: Their narrow rows, by arm.
+        texts: Their prompts by seed.
+        looks: Of those among which diversity chooses.
     """
 
-    dropped: dict[str, Dropped] = field(default_factory=dict)
-    candidates: defaultdict[str, list[Candidate]] = field(default_factory=lambda: defaultdict(list))
+    of_arm: defaultdict[str, list[Candidate]] = field(default_factory=lambda: defaultdict(list))
     texts: dict[str, str] = field(default_factory=dict)
     looks: dict[str, Look] = field(default_factory=dict)
 
+    def add(
+        self,
+        part: Part,
+        policy: Policy,
+        arms: Mapping[str, Arm],
+        excluded: Mapping[str, Drop],
+    ) -> dict[str, Dropped]:
+        """Look at each trace alone, and add those that pass; return the others, and why."""
+        dropped: dict[str, Dropped] = {}
+        decided = decide_all(part.traces, part.measures, policy, arms, part.looks, excluded)
+        rows = part.traces.select(_LOOKED_AT).to_pylist()
+        for row, (facts, drop) in zip(rows, decided, strict=True):
+            if drop is not None:
+                dropped[row["row_id"]] = drop
+                continue
+            candidate = _candidate(row, facts)
+            self.of_arm[row["recipe"]].append(candidate)
+            if candidate.seed_id not in self.texts:
+                self.texts[candidate.seed_id] = users_text(row["context"], row["prompt"])
+            if arms[row["recipe"]].recipe.max_rows is not None:
+                self.looks[candidate.row_id] = part.looks[candidate.row_id]
+        return dropped
+
 
 _NOTHING = pa.schema([TRACES.field(name) for name in _STAYING]).empty_table()
-
-
-def _decide(
-    part: Part,
-    policy: Policy,
-    arms: Mapping[str, Arm],
-    excluded: Mapping[str, Drop],
-    found: _Found,
-) -> None:
-    """Look at each trace alone: it is dropped, or becomes a candidate of its arm."""
-    decided = decide_all(part.traces, part.measures, policy, arms, part.looks, excluded)
-    rows = part.traces.select([*_STAYING, "context", "prompt"]).to_pylist()
-    for row, (facts, drop) in zip(rows, decided, strict=True):
-        row_id, arm = row["row_id"], row["recipe"]
-        if drop is not None:
-            found.dropped[row_id] = drop
-            continue
-        candidate = _candidate(row, facts)
-        found.candidates[arm].append(candidate)
-        if candidate.seed_id not in found.texts:
-            found.texts[candidate.seed_id] = users_text(row["context"], row["prompt"])
-        if arms[arm].recipe.max_rows is not None:
-            found.looks[row_id] = part.looks[row_id]
 
 
 def _candidate(row: Mapping[str, Any], facts: Facts) -> Candidate:
@@ -191,4 +190,5 @@ def _candidate(row: Mapping[str, Any], facts: Facts) -> Candidate:
         consistent=facts.consistency == "consistent",
         repeated_share=facts.repeated_share,
         num_words=facts.reasoning_words + facts.answer_words,
+        sample_index=row["sample_index"],
     )

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from synth.workspace.plan import Lease
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
+PARTS = 10  # of the rows handed out last: more may be asked for as each comes in
 SLOW_ROW_S = 120.0  # a row older than this is named in the log, one a worker and as often
 
 
@@ -76,11 +77,11 @@ class Progress:
         return sum(s.output_tokens for s in self.snapshots.values())
 
 
-Refill = Callable[[int, int], Iterable[Lease]]
+Refill = Callable[[float], Awaitable[Iterable[Lease]]]
 OnProgress = Callable[[Progress], None]
 
 
-def nothing_more(open_rows: int, planned_rows: int) -> Iterable[Lease]:
+async def nothing_more(open_share: float) -> Iterable[Lease]:
     """The refill of a drive whose leases are all known."""
     return ()
 
@@ -91,8 +92,9 @@ class Drive:
     Args:
         workers: Where leases run.
         leases: What is owed.
-        refill: Called after each finished lease with the rows still open and the rows handed
-            out so far; returns further leases, such as the next round of a quota.
+        refill: Returns further leases, such as the next round of a quota. It is asked whenever
+            another tenth of the rows handed out last is in, and given the share of them that is
+            still open. Where none is, and it gives nothing, the drive ends.
         on_progress: Called about once a second.
         drain_s: How long stopping may take.
     """
@@ -112,8 +114,9 @@ class Drive:
         self._queue: asyncio.Queue[Lease] = asyncio.Queue()
         self._running: set[asyncio.Task[None]] = set()
         self._suspects: list[tuple[WorkerDoor, Lease]] = []
-        self._open_leases = self._open_rows = 0
-        self._add(leases)
+        self._open_rows = 0
+        self._lease_ended = asyncio.Event()
+        self._handed_out = self._add(leases)
 
     async def run(self) -> None:
         """Return when every lease is done.
@@ -122,11 +125,11 @@ class Drive:
             RunFault: A pool or a worker is beyond waiting for; open leases are closed first.
             asyncio.CancelledError: The caller stopped the drive; open leases are closed first.
         """
-        if not self._open_leases:
+        if not self._open_rows:
             return
         self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         helpers = [self._start(self._feed(worker)) for worker in self._workers]
-        helpers.append(self._start(self._watch()))
+        helpers += [self._start(self._watch()), self._start(self._go_on())]
         try:
             await self._end
             for worker, lease in self._suspects:
@@ -162,23 +165,44 @@ class Drive:
 
     async def _run_lease(self, worker: WorkerDoor, lease: Lease) -> None:
         end = await worker.run(lease)
-        self._open_leases -= 1
         self._open_rows -= lease.num_rows
         if end.suspects:
             self._suspects.append((worker, lease))
         else:
             self.progress.leases_done += 1
-        self._add(self._refill(self._open_rows, self.progress.rows_planned))
-        if not self._open_leases and not self._end.done():
+        self._lease_ended.set()
+
+    async def _go_on(self) -> None:
+        """Hand out what the refill gives until it has nothing more and no row is open."""
+        rows, part = self._handed_out, PARTS - 1
+        while True:
+            await self._until_open(rows * part // PARTS)
+            still_open = self._open_rows
+            if more := self._add(await self._refill(still_open / rows)):
+                rows, part = more, PARTS - 1
+            elif still_open:
+                part = (still_open * PARTS - 1) // rows
+            else:
+                break
+        if not self._end.done():
             self._end.set_result(None)
 
-    def _add(self, leases: Iterable[Lease]) -> None:
+    async def _until_open(self, rows: int) -> None:
+        """Wait until no more than so many rows are open."""
+        while self._open_rows > rows:
+            self._lease_ended.clear()
+            await self._lease_ended.wait()
+
+    def _add(self, leases: Iterable[Lease]) -> int:
+        """Queue leases; return how many rows they have."""
+        rows = 0
         for lease in leases:
             self._queue.put_nowait(lease)
-            self._open_leases += 1
-            self._open_rows += lease.num_rows
+            rows += lease.num_rows
             self.progress.leases_planned += 1
-            self.progress.rows_planned += lease.num_rows
+        self._open_rows += rows
+        self.progress.rows_planned += rows
+        return rows
 
     async def _watch(self) -> None:
         named_at: dict[int, float] = {}

@@ -100,19 +100,38 @@ class Heartbeat:
         )
 
 
-def note_accepted(run: str, accepted: Mapping[Cell, int]) -> None:
-    """Keep what a quota's last count has found, for who asks how the run stands."""
-    counts = [[*cell, rows] for cell, rows in sorted(accepted.items())]
-    storage.replace(_accepted_path(run), dump({"accepted": counts}))
+def note_accepted(run: str, accepted: Mapping[Cell, int], barren: Mapping[Cell, int]) -> None:
+    """Keep what a quota's last count has found, for who asks how the run stands.
+
+    Args:
+        run: The run's directory.
+        accepted: Accepted rows by cell.
+        barren: Cells that get no more, and how many candidates in a row gave nothing.
+    """
+    found = {"accepted": accepted, "barren": barren}
+    body = {
+        name: [[*cell, number] for cell, number in sorted(numbers.items())]
+        for name, numbers in found.items()
+    }
+    storage.replace(_accepted_path(run), dump(body))
 
 
 def read_accepted(run: str) -> dict[Cell, int] | None:
-    """Return what a quota's last count has found; None where none was made."""
+    """Return the accepted rows that a quota's last count has found; None where none was made."""
+    return _read_count(run, "accepted")
+
+
+def read_barren(run: str) -> dict[Cell, int]:
+    """Return the cells that a quota has given up, and how many candidates in a row gave nothing."""
+    return _read_count(run, "barren") or {}
+
+
+def _read_count(run: str, name: str) -> dict[Cell, int] | None:
     try:
-        counts = json.loads(storage.read(_accepted_path(run)))["accepted"]
+        numbers = json.loads(storage.read(_accepted_path(run))).get(name, [])
     except FileNotFoundError:
         return None
-    return {(recipe, label, category): rows for recipe, label, category, rows in counts}
+    return {(recipe, label, category): number for recipe, label, category, number in numbers}
 
 
 def note_seconds(run: str, stage: str, seconds: float) -> None:

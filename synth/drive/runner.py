@@ -24,6 +24,7 @@ from synth.config.schema import StorageConfig
 from synth.drive.drive import LeaseEnd
 from synth.drive.rows import Provenance, Row, count, lost_row, trace_rows
 from synth.errors import BadInput, Invalid, RowFault, RunFault, Unparsed
+from synth.measures import measure_lease
 from synth.pools.layout import PoolPlan, chats_of
 from synth.recipes import Step, find_recipe
 from synth.records import TRACES, Item, Outcome, Sampling
@@ -53,6 +54,7 @@ class Work:
         pool_deadline_s: A pool that has answered nothing for so long ends the run.
         num_workers: Workers that share the pools' calls; no more than any of these allows.
         storage: How `s3://` is reached.
+        measures: Are made of each lease as it ends: what counts towards a quota waits for them.
     """
 
     workspace: str
@@ -66,6 +68,7 @@ class Work:
     pool_deadline_s: float = 600
     num_workers: int = 1
     storage: StorageConfig = field(default_factory=StorageConfig)
+    measures: tuple[str, ...] = ()
 
 
 class Runner:
@@ -144,6 +147,8 @@ class Runner:
             self._held[lease.name] = rows
             return LeaseEnd(name=lease.name, suspects=suspects)
         await asyncio.to_thread(self._publish, lease, items, rows, started)
+        if self.work.measures and not self._leaving:
+            await asyncio.to_thread(self._measure, lease)
         return LeaseEnd(name=lease.name)
 
     async def drain(self) -> None:
@@ -281,6 +286,10 @@ class Runner:
         table = pa.Table.from_pylist(flat, schema=TRACES)
         counts = count(flat, time.monotonic() - started)
         publish_lease(self.work.workspace, lease.name, table, counts)
+
+    def _measure(self, lease: Lease) -> None:
+        sets = list(self.work.guidelines.values())
+        measure_lease(self.work.workspace, lease.name, self.work.measures, sets)
 
 
 async def _first_fault(tasks: list[asyncio.Task[str | None]]) -> None:

@@ -71,6 +71,8 @@ def contaminated(
         Training id to the smallest evaluation id with the same normalised text, or else with
         one near enough. Training texts that are far from all are not in it.
     """
+    if not evaluation:
+        return {}
     return Index(threshold, sketches(evaluation)).matches(sketches(train))
 
 

@@ -100,10 +100,13 @@ def check_seeds(config: SeedsConfig) -> None:
     Raises:
         BadInput: As `load_seeds`.
     """
-    if is_remote(config.path):
-        return
-    is_large = size_bytes(_location(config)) > CHECKED_BYTES
-    load_seeds(config, max_rows=CHECKED_ROWS if is_large else None)
+    if not is_remote(config.path):
+        load_seeds(config, max_rows=None if can_check_all(config) else CHECKED_ROWS)
+
+
+def can_check_all(config: SeedsConfig) -> bool:
+    """Say whether all of a file's rows can be looked at before anything runs."""
+    return not is_remote(config.path) and size_bytes(_location(config)) <= CHECKED_BYTES
 
 
 def split_seeds(seeds: Iterable[Seed], eval_share: float) -> Split:

@@ -313,6 +313,18 @@ def _leases(index: int, group: int, table: pa.Table) -> Iterator[Lease]:
         )
 
 
+def read_candidates(folder: str, index: int) -> pa.Table:
+    """Return how many items of first steps a round holds of each seed and recipe.
+
+    Its columns: `recipe`, `label`, `category`, `seed_id` and `count_all`.
+    """
+    kept = ["recipe", "label", "category", "seed_id"]
+    first_try = (pc.field("step") == 0) & (pc.field("try") == 0)
+    with open_parquet(round_path(folder, index)) as file:
+        rows = file.read([*kept, "step", "try"]).filter(first_try)
+    return rows.group_by(kept).aggregate([([], "count_all")])
+
+
 def read_items(folder: str, lease: Lease) -> list[Item]:
     """Return the items of one lease."""
     [(_, rows)] = read_rows(folder, [lease])

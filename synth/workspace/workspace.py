@@ -37,6 +37,7 @@ from synth.workspace.plan import (
     lease_rows,
     list_rounds,
     pack_round,
+    read_candidates,
     read_round,
     read_rows,
     round_path,
@@ -76,6 +77,7 @@ class Workspace:
         self.path = path
         self._plan = Plan()
         self._summaries: dict[str, Summary] = {}
+        self._candidates: dict[int, pa.Table] = {}
 
     def plan(self) -> Plan:
         """Return the plan of every round that is published by now.
@@ -166,6 +168,17 @@ class Workspace:
         raise RunFault(
             f"{self.path}: other drivers planned {MAX_LOST_ROUNDS} rounds before this one"
         )
+
+    def candidates(self) -> list[pa.Table]:
+        """Return the items of first steps by recipe and seed, a table a round (`read_candidates`).
+
+        Who counts towards a quota asks for them; nobody else pays for what they take.
+        """
+        fresh = [index for index in self.plan().rounds if index not in self._candidates]
+        read = partial(read_candidates, self.path)
+        found = storage.in_parallel(self.path, read, fresh)
+        self._candidates.update(zip(fresh, found, strict=True))
+        return [self._candidates[index] for index in self.plan().rounds]
 
     def find_items(self, ids: Iterable[str]) -> Iterator[Item]:
         """Yield the planned items of `ids`, each once and as it was planned first."""

@@ -9,14 +9,13 @@ import asyncio
 import json
 import sys
 import time
-from collections import Counter
 from dataclasses import asdict
 
 import aiohttp
 
 from synth.calls.aio import run_until_interrupted
 from synth.config.schema import EndpointConfig, Limits, ModelConfig, SamplingConfig, SynthConfig
-from synth.records import Cell, Outcome
+from synth.records import Outcome
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from synth.workspace.workspace import Workspace
@@ -51,7 +50,7 @@ def guideweave(load: Load, folder: str) -> None:
     """Synthesize what the plan in `folder` owes."""
     run = make_run(load, folder)
     started = time.perf_counter()
-    outcomes = run_until_interrupted(synthesize(run, _none_accepted, Options()))
+    outcomes = run_until_interrupted(synthesize(run, None, Options()))
     seconds = time.perf_counter() - started
     if outcomes != {Outcome.OK: load.rows}:
         raise RuntimeError(f"not every row was answered: {dict(outcomes)}")
@@ -80,10 +79,6 @@ def make_run(load: Load, folder: str) -> Run:
         evaluation=[],
         contaminated={},
     )
-
-
-def _none_accepted(run: Run) -> Counter[Cell]:
-    return Counter()
 
 
 def words(side: str, load: Load, folder: str = "") -> list[str]:

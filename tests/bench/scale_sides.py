@@ -7,7 +7,6 @@ Each prints its seconds, those of `resume` with what the process took to load.
 import json
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -23,7 +22,7 @@ from synth.config.schema import (
     SynthConfig,
 )
 from synth.dataset import curate_run
-from synth.records import Cell, Outcome, digest
+from synth.records import Outcome, digest
 from synth.run import Run, load_run
 from synth.synthesize import Options, synthesize
 
@@ -66,7 +65,7 @@ def make_config(folder: Path, workers: int | None) -> SynthConfig:
 
 def make(run: Run) -> dict[str, object]:
     """Generate every row."""
-    return dict(run_until_interrupted(synthesize(run, _none_accepted, Options(force=True))))
+    return dict(run_until_interrupted(synthesize(run, None, Options(force=True))))
 
 
 def resume(run: Run) -> dict[str, object]:
@@ -93,10 +92,6 @@ def main() -> None:
         raise RuntimeError(f"not every row was made: {found}")
     since = psutil.Process().create_time() if stage == "resume" else started
     print(json.dumps({"seconds": time.time() - since, **found}))
-
-
-def _none_accepted(run: Run) -> Counter[Cell]:
-    return Counter()
 
 
 def words(stage: str, rows: int, workers: int | None, folder: Path) -> list[str]:

@@ -7,10 +7,9 @@ workers, which the bare engine has not, stay out of it.
 
 import os
 import tempfile
-from collections import Counter
 
 from synth.calls.aio import run_until_interrupted
-from synth.records import Cell, Outcome
+from synth.records import Outcome
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from synth.workspace.leases import lease_path
@@ -24,7 +23,7 @@ def measure(load: Load) -> Served:
     with tempfile.TemporaryDirectory(prefix="guideweave-bench-") as folder:
         run = _make_run(load, folder)
         Workspace(folder).publish(make_items(load))
-        outcomes = run_until_interrupted(synthesize(run, _none_accepted, Options()))
+        outcomes = run_until_interrupted(synthesize(run, None, Options()))
         if outcomes != {Outcome.OK: load.prompts}:
             raise RuntimeError(f"not every row was answered: {dict(outcomes)}")
         return _read(folder)
@@ -43,10 +42,6 @@ def _make_run(load: Load, folder: str) -> Run:
         evaluation=[],
         contaminated={},
     )
-
-
-def _none_accepted(run: Run) -> Counter[Cell]:
-    return Counter()
 
 
 def _read(run: str) -> Served:

@@ -31,6 +31,18 @@ def write(folder: Path, text: str, name: str = "run.yaml") -> Path:
         ("run: RUN\nguidelines: []\n", "guidelines", "[]", "recipe srg is conditioned on one"),
         ("run: RUN\nrecipe: srgg\n", "recipe", "'srgg'", "must be one of refusal, srg"),
         ("run: RUN\nrecipe: no.such.thing\n", "recipe", "no.such", "must be one of refusal, srg"),
+        (
+            "run: RUN\naccepted: {per_category: 200, budget: 60000}\n",
+            "accepted.per_category",
+            "200",
+            "all that is possible of srg, borderline, harassment: 2 seeds",
+        ),
+        (
+            "run: RUN\naccepted: {per_category: 2, budget: 40}\n",
+            "accepted.budget",
+            "40",
+            "must be at least 72",
+        ),
         ("run: RUN\nguidelines: nope\n", "source", "'nope'", "a set that ships: srg"),
         ("run: RUN\nseeds: {path: no.jsonl}\n", "seeds.path", "No such file", "readable"),
         ("run: RUN\ncurate: {policy: no.yaml}\n", "curate.policy", "'no.yaml'", "must be default"),
@@ -150,6 +162,17 @@ def test_a_bad_configuration(
     assert f": {field}: value " in ended.line
     assert value in ended.line
     assert rule in ended.line
+
+
+def test_a_recipe_of_ones_own_that_needs_guidelines_and_has_none(cli: Cli, tmp_path: Path) -> None:
+    recipe = "tests.synth.scripts.echo"
+    path = write(
+        tmp_path, f"run: RUN\nrecipe: {recipe}\nguidelines: []\nteacher: {{model: scripted}}\n"
+    )
+    for words in (("check", path, "--deep"), ("synthesize", path)):
+        ended = cli(*words)
+        assert ended.code == 2
+        assert "guidelines: value []: must name at least one set: recipe echo" in ended.err
 
 
 @pytest.mark.parametrize("is_there", [False, True])

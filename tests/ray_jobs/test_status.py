@@ -36,6 +36,7 @@ def make_status(ended: bool = False, **fields: Any) -> Status:
         "outcomes": {"ok": 6, "failed": 2},
         "kinds": {("srg", "benign", "bread/rolls"): {"ok": 6, "failed": 2}},
         "accepted_so_far": None,
+        "barren": {},
         "retried": 0,
         "output_tokens": 100,
         "uncounted": 0,
@@ -57,6 +58,11 @@ def test_under_a_quota_the_last_count_is_shown() -> None:
     counted = {("srg", "benign", "bread/rolls"): 4}
     told = shown(view(make_status(accepted_so_far=counted)))
     assert re.search(r"srg, benign, bread/rolls +8 +6 +75\.0% +4", told)
+
+
+def test_a_cell_that_a_quota_has_given_up_is_named() -> None:
+    told = shown(view(make_status(barren={("srg", "harmful", "theft"): 96})))
+    assert "srg, harmful, theft: gets no more, its last 96 candidates gave nothing" in told
 
 
 def test_drops_stand_by_reason_and_step() -> None:

@@ -1,6 +1,5 @@
 """What a run will take."""
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from synth.config.schema import (
     SeedsConfig,
     SynthConfig,
 )
+from synth.dataset import counting_of
 from synth.estimate import Estimate, estimate
-from synth.records import Cell
 from synth.run import Run, load_run
 from synth.synthesize import Options, synthesize
 
@@ -34,12 +33,8 @@ def make_run(folder: Path, **fields: Any) -> Run:
     return load_run(config.model_copy(update=fields))
 
 
-def nothing(run: Run) -> Counter[Cell]:
-    return Counter()
-
-
 def test_a_new_run(tmp_path: Path) -> None:
-    found = estimate(make_run(tmp_path), nothing)
+    found = estimate(make_run(tmp_path), None)
     assert found == Estimate(
         rows=60,
         budget=None,
@@ -55,16 +50,17 @@ def test_a_new_run(tmp_path: Path) -> None:
 
 async def test_a_run_that_has_begun_expects_what_it_has_seen(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    await synthesize(run, nothing, Options())
-    assert estimate(run, nothing).rows == 0
+    await synthesize(run, None, Options())
+    assert estimate(run, None).rows == 0
     more = replace(run, config=run.config.model_copy(update={"samples": 4}))
-    found = estimate(more, nothing)
+    found = estimate(more, None)
     assert found.rows == 20
     assert found.expected_tokens is not None
     assert 0 < found.tokens == found.expected_tokens < found.full_tokens
 
 
 def test_a_quota_has_a_budget(tmp_path: Path) -> None:
-    found = estimate(make_run(tmp_path, accepted=Accepted(per_category=2, budget=30)), nothing)
+    run = make_run(tmp_path, accepted=Accepted(per_category=2, budget=30))
+    found = estimate(run, counting_of(run))
     assert found.budget == 30
     assert 0 < found.rows <= 30

@@ -13,7 +13,6 @@ from synth.workspace.plan import read_items
 from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_loaves, make_run
 from tests.synth.iterated import ITERATED, WANTED, pretend_trained, scripted_student
-from tests.synth.test_rounds import nothing_accepted
 
 
 @pytest.fixture
@@ -38,15 +37,15 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, Run]:
 
 async def test_one_run_does_not_answer_for_the_students_of_another(runs: tuple[Run, Run]) -> None:
     one, other = runs
-    await synthesize(one, nothing_accepted, Options())
-    planned = plan_due(other, nothing_accepted)
+    await synthesize(one, None, Options())
+    planned = plan_due(other, None)
     assert [lease.step for lease in planned] == [2]
     assert owed_by(one) == []
     assert one.workspace.owed() == planned
     assert due_steps(one) == {}
-    await synthesize(one, nothing_accepted, Options())
+    await synthesize(one, None, Options())
     assert one.workspace.owed() == planned
-    await synthesize(other, nothing_accepted, Options())
+    await synthesize(other, None, Options())
     rows = one.workspace.traces().to_pylist()
     told = [row["answer"].split(":")[0] for row in rows if row["step"] == 2]
     assert sorted(told) == ["Again"] * WANTED + ["Once"] * WANTED
@@ -56,8 +55,8 @@ async def test_what_another_run_left_in_the_middle_is_its_own_to_finish(
     runs: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = runs
-    await synthesize(one, nothing_accepted, Options())
-    left = plan_due(other, nothing_accepted)
+    await synthesize(one, None, Options())
+    left = plan_due(other, None)
     items = [item for lease in left for item in read_items(other.workspace.path, lease)]
     monkeypatch.setattr(Workspace, "again", lambda *_: items)
     assert interrupted(one) == []

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ import pytest
 from guidelines import load_guidelines
 from synth import storage
 from synth.config.schema import Accepted, Limits, ModelConfig, SynthConfig
-from synth.dataset import retry_failed
+from synth.dataset import counting_of, retry_failed
 from synth.drive.progress import progress_path
 from synth.errors import BadInput
 from synth.recipes import find_recipe
-from synth.records import Cell, Seed
+from synth.records import Seed
 from synth.run import Run
 from synth.status import read_status, shortfalls
 from synth.synthesize import Options, synthesize
@@ -45,13 +44,9 @@ def make_run(folder: Path, recipe: str = "echo", seeds: int = 20, **fields: Any)
     )
 
 
-def nothing(run: Run) -> Counter[Cell]:
-    return Counter()
-
-
 async def test_a_finished_run_from_its_footers(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    await synthesize(run, nothing, Options())
+    await synthesize(run, None, Options())
     status = read_status(str(tmp_path))
     assert status.outcomes == {"ok": 20}
     assert (status.leases_done, status.leases_planned, status.rows_planned) == (2, 2, 20)
@@ -63,12 +58,12 @@ async def test_a_finished_run_from_its_footers(tmp_path: Path) -> None:
 
 
 async def test_retried_items_count_once_by_their_last_try(tmp_path: Path) -> None:
-    await synthesize(make_run(tmp_path, "broken"), nothing, Options())
+    await synthesize(make_run(tmp_path, "broken"), None, Options())
     assert read_status(str(tmp_path)).outcomes == {"failed": 20}
     assert retry_failed(str(tmp_path)) == 20
     assert retry_failed(str(tmp_path)) == 0, "planned already"
     mended = replace(make_run(tmp_path, "broken"), recipe_paths={"broken": f"{SCRIPTS}.echo"})
-    await synthesize(mended, nothing, Options())
+    await synthesize(mended, None, Options())
     status = read_status(str(tmp_path))
     assert status.outcomes == {"ok": 20}
     assert status.retried == 20
@@ -107,7 +102,7 @@ def test_a_beat_from_a_clock_that_is_ahead_has_no_negative_age(tmp_path: Path) -
 
 
 async def test_each_category_stands_by_itself_whatever_its_name(tmp_path: Path) -> None:
-    await synthesize(make_run(tmp_path), nothing, Options())
+    await synthesize(make_run(tmp_path), None, Options())
     status = read_status(str(tmp_path))
     assert status.kinds == {
         ("echo", "benign", "c0/x"): {"ok": 10},
@@ -118,9 +113,11 @@ async def test_each_category_stands_by_itself_whatever_its_name(tmp_path: Path) 
 
 async def test_a_quotas_last_count_is_told(tmp_path: Path) -> None:
     run = make_run(tmp_path, accepted=Accepted(per_category=3, budget=20))
-    have: Counter[Cell] = Counter({("echo", "benign", "c0/x"): 3})
-    await synthesize(run, lambda run: have, Options())
-    assert read_status(str(tmp_path)).accepted_so_far == have
+    await synthesize(run, counting_of(run), Options())
+    assert read_status(str(tmp_path)).accepted_so_far == {}
+    storage.replace(f"{tmp_path}/logs/accepted.json", b'{"accepted": [["echo", "benign", "x", 3]]}')
+    status = read_status(str(tmp_path))
+    assert (status.accepted_so_far, status.barren) == ({("echo", "benign", "x"): 3}, {})
 
 
 def test_the_cost_of_an_accepted_row(tmp_path: Path) -> None:
@@ -141,15 +138,18 @@ def test_another_folder_is_no_run(tmp_path: Path, verb: object) -> None:
 
 async def test_what_is_unmet_is_said(tmp_path: Path) -> None:
     run = make_run(tmp_path, accepted=Accepted(per_category=3, budget=20))
-    await synthesize(run, nothing, Options())
-    have: Counter[Cell] = Counter({("echo", "benign", "c0/x"): 3, ("echo", "benign", "c1/x"): 2})
-    assert list(shortfalls(run, have)) == ["echo, benign, c1/x: 2 of 3 accepted"]
+    counting = counting_of(run)
+    await synthesize(run, counting, Options())
+    assert list(shortfalls(run, counting)) == [
+        "echo, benign, c0/x: 0 of 3 accepted",
+        "echo, benign, c1/x: 0 of 3 accepted",
+    ]
 
 
 async def test_failures_beyond_what_is_allowed_are_said(tmp_path: Path) -> None:
     run = make_run(tmp_path, "broken")
-    await synthesize(run, nothing, Options())
-    [line] = shortfalls(run, Counter())
+    await synthesize(run, None, Options())
+    [line] = shortfalls(run)
     assert line.startswith("20 of 20 rows failed, 1.0% allowed")
 
 
@@ -158,7 +158,7 @@ async def test_a_run_whose_traces_stand_elsewhere(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = make_run(Path("all/one"), "broken", traces="all/shared")
-    await synthesize(run, nothing, Options())
+    await synthesize(run, None, Options())
     monkeypatch.chdir("/")
     status = read_status(str(tmp_path / "all/one"))
     assert (status.leases_done, status.outcomes) == (2, {"failed": 20})

@@ -33,7 +33,6 @@ from tests.synth.iterated import (
     scripted_student,
     write,
 )
-from tests.synth.test_rounds import nothing_accepted
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 async def make(run: Run) -> dict[int, int]:
     """Generate what can be, and return the rows there are by step."""
-    await synthesize(run, nothing_accepted, Options())
+    await synthesize(run, None, Options())
     assert run.workspace.owed() == []
     return by_step(run.workspace.traces().to_pylist())
 
@@ -82,9 +81,9 @@ async def test_a_model_trained_anew_is_asked_anew_and_old_rows_no_longer_count(r
 async def test_what_was_planned_for_another_student_is_never_asked_of_this_one(run: Run) -> None:
     await make(run)
     pretend_trained(run.config, "iterated-first")
-    plan_due(run, nothing_accepted)
+    plan_due(run, None)
     pretend_trained(run.config, "iterated-first", version=2)
-    await synthesize(run, nothing_accepted, Options())
+    await synthesize(run, None, Options())
     rows = [row for row in run.workspace.traces().to_pylist() if row["step"] == 2]
     invalid = [row for row in rows if row["outcome"] == "invalid"]
     assert len(invalid) == 3
@@ -97,11 +96,11 @@ async def test_rows_and_leases_of_steps_that_are_no_more_do_not_count(run: Run) 
     pretend_trained(run.config, "iterated-first")
     await make(run)
     pretend_trained(run.config, "iterated")
-    plan_due(run, nothing_accepted)
+    plan_due(run, None)
     assert {lease.step for lease in run.workspace.owed()} == {4}
     shorter = replace(ITERATED, steps=ITERATED.steps[:2])
     fewer = replace(run, recipes={shorter.name: shorter})
-    assert plan_due(fewer, nothing_accepted) == []
+    assert plan_due(fewer, None) == []
     assert due_steps(fewer) == {}
     current = students.current_traces(shorter, run.workspace.traces(), {})
     assert by_step(current.to_pylist()) == {0: 4}
@@ -118,13 +117,13 @@ async def test_a_step_says_how_many_rows_its_leases_have(run: Run) -> None:
 
 
 async def test_a_session_serves_one_student(run: Run) -> None:
-    first = plan_due(run, nothing_accepted)
+    first = plan_due(run, None)
     opened = next_session(run, first)
     assert opened is not None
     assert (opened.student, sorted(opened.roles)) == ("", ["teacher"])
     await make(run)
     pretend_trained(run.config, "iterated-first")
-    opened = next_session(run, rounds.plan_due(run, nothing_accepted))
+    opened = next_session(run, rounds.plan_due(run, None))
     assert opened is not None
     assert (opened.student, sorted(opened.roles)) == ("iterated-first", ["student"])
     of_second = opened.leases[0]._replace(step=4)
@@ -143,7 +142,7 @@ def test_roles_that_can_not_live_together_have_sessions_of_their_own(run: Run) -
     here = {"teacher": ModelConfig(model="embedded"), "judge": ModelConfig(model="other/model")}
     config = run.config.model_copy(update=here)
     apart = replace(run, config=config, recipes={"judged": judged})
-    [lease, *_] = plan_due(apart, nothing_accepted)
+    [lease, *_] = plan_due(apart, None)
     opened = next_session(apart, [lease])
     assert opened is not None
     assert sorted(opened.roles) == ["teacher"]

@@ -1,7 +1,6 @@
-"""Tokens and money: what servers counted, and nothing guessed."""
+"""Tokens and money: what servers counted, and None guessed."""
 
 import json
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from synth import storage
 from synth.calls.usage import Usage, cost, read_usage, total_usage
 from synth.config.schema import EndpointConfig, ModelConfig
 from synth.estimate import estimate
-from synth.records import Cell, Reply
+from synth.records import Reply
 from synth.run import Run
 from synth.status import Status, read_status
 from synth.synthesize import Options, synthesize
@@ -57,17 +56,13 @@ def test_one_price_alone_is_no_price() -> None:
         )
 
 
-def nothing(run: Run) -> Counter[Cell]:
-    return Counter()
-
-
 async def make_traces(folder: Path, server: FaultServer) -> tuple[Run, Status]:
     """Run twenty rows through a server; say that four of them were accepted."""
     run = make_run(folder)
     endpoint = EndpointConfig.model_validate({"base_url": server.url, "model": "big", **PRICES})
     changes = {"teacher": ModelConfig(endpoint=endpoint)}
     run = replace(run, config=run.config.model_copy(update=changes))
-    await synthesize(run, nothing, Options())
+    await synthesize(run, None, Options())
     manifest = {"accepted": {"echo": 4}, "drops": {}, "acceptance": []}
     storage.replace(f"{folder}/curated/p/manifest.json", json.dumps(manifest).encode())
     return run, read_status(str(folder))
@@ -81,7 +76,7 @@ async def test_the_cost_of_an_accepted_row(tmp_path: Path) -> None:
     assert status.cost.total == pytest.approx(20 * each)
     assert status.cost_per_accepted("p") == pytest.approx(5 * each)
     more = replace(run, config=run.config.model_copy(update={"samples": 3}))
-    assert estimate(more, nothing).expected_cost == pytest.approx(40 * each)
+    assert estimate(more, None).expected_cost == pytest.approx(40 * each)
 
 
 async def test_a_cost_that_nobody_counted_is_undetermined(tmp_path: Path) -> None:
@@ -94,5 +89,5 @@ async def test_a_cost_that_nobody_counted_is_undetermined(tmp_path: Path) -> Non
     assert status.cost is not None
     assert status.cost.total is None
     assert status.cost_per_accepted("p") is None
-    assert estimate(run, nothing).expected_cost is None
-    assert estimate(run, nothing).expected_tokens is None
+    assert estimate(run, None).expected_cost is None
+    assert estimate(run, None).expected_tokens is None

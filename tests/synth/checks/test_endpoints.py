@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from synth.checks.endpoints import check_endpoints
 from synth.config.schema import EndpointConfig, Limits, ModelConfig, SynthConfig
 from synth.errors import BadInput, PoolDown
 from synth.pools.layout import PoolPlan, plan_pools
-from synth.records import ABILITIES, Ability, Cell, Sampling
+from synth.records import ABILITIES, Ability, Sampling
 from synth.run import Run
 from synth.synthesize import Options, synthesize
 from synth.workspace.workspace import Workspace
@@ -143,10 +142,6 @@ def holding(text: bytes, folder: Path) -> list[Path]:
     return [path for path in files if text in path.read_bytes()]
 
 
-def nothing(run: Run) -> Counter[Cell]:
-    return Counter()
-
-
 def with_endpoint(folder: Path, server: FaultServer) -> Run:
     run = make_run(folder)
     endpoint = EndpointConfig(base_url=server.url, model="big", api_key_env="SOME_KEY")
@@ -159,7 +154,7 @@ async def test_a_run_ends_before_its_first_row(tmp_path: Path) -> None:
     server.key = "another"
     async with running(server):
         with pytest.raises(BadInput, match="refuses it"):
-            await synthesize(with_endpoint(tmp_path, server), nothing, Options())
+            await synthesize(with_endpoint(tmp_path, server), None, Options())
     assert Workspace(str(tmp_path)).finished() == []
 
 
@@ -167,9 +162,9 @@ async def test_a_finished_run_asks_nobody(tmp_path: Path) -> None:
     server = FaultServer()
     server.key = "hush-hush"
     async with running(server):
-        await synthesize(with_endpoint(tmp_path, server), nothing, Options())
+        await synthesize(with_endpoint(tmp_path, server), None, Options())
         asked = len(server.requests)
-        assert await synthesize(with_endpoint(tmp_path, server), nothing, Options()) == {"ok": 20}
+        assert await synthesize(with_endpoint(tmp_path, server), None, Options()) == {"ok": 20}
     assert len(server.requests) == asked == 21
     assert not holding(b"hush-hush", tmp_path)
     assert holding(b"SOME_KEY", tmp_path)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synth.config.schema import CurateConfig, SynthConfig
-from synth.curate import SFT, count_accepted, curate, load_policy
+from synth.curate import SFT, curate, load_policy
 from synth.curate.card import cell
 from synth.curate.shards import is_heldout, supervised_row
 from synth.records import Message, pack_context
@@ -234,20 +234,6 @@ def test_the_card_repeats_accepted_drift(tmp_path: Path) -> None:
 
 def test_a_cell_can_not_break_its_table() -> None:
     assert cell("a|b\n<b>&") == "a\\|b &lt;b&gt;&amp;"
-
-
-def test_counts_for_quotas_are_those_of_the_curation(curated: tuple[Path, Manifest]) -> None:
-    folder, manifest = curated
-    run = folder.parents[1]
-    counts = count_accepted(
-        make_config(run, str(run / "mine.yaml")),
-        Workspace(str(run)),
-        recipes=PLAIN,
-        evaluation_prompts={"e": "Nothing like them."},
-        guideline_sets=[GUIDELINES],
-    )
-    assert counts["srg", "benign", "cooking"] == 48
-    assert sum(counts.values()) == sum(manifest["accepted"].values())
 
 
 @given(st.lists(st.text(min_size=1), min_size=300, max_size=300, unique=True))

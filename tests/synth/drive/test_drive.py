@@ -1,8 +1,11 @@
 """The scheduler in one process: plans, leases, outcomes, resume."""
 
 import asyncio
+import threading
+import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +15,16 @@ from hypothesis import strategies as st
 
 from synth import storage
 from synth.calls import metering
+from synth.calls.aio import GivenUp, check_wanted, in_thread
 from synth.config.schema import EndpointConfig, Limits, ModelConfig
-from synth.drive.drive import Drive
+from synth.drive.drive import Drive, Progress
 from synth.drive.runner import MIN_RESERVE, Runner, Work
 from synth.errors import PoolDown
 from synth.pools.layout import plan_pools
-from synth.records import Outcome, Sampling
+from synth.records import Item, Outcome, Sampling
 from synth.synthesize import num_workers
 from synth.workspace.leases import lease_path
+from synth.workspace.plan import Lease
 from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_items, make_pool
 from tests.synth.scripts import repeat
@@ -186,3 +191,87 @@ def test_roles_of_one_pool_share_its_calls_and_its_health(tmp_path: Path) -> Non
     [gate] = {calls.gate for calls in runner._roles.values()}
     [_] = {id(calls.health) for calls in runner._roles.values()}
     assert (sorted(runner._roles), gate.limit) == (["guard", "judge", "teacher"], 8)
+
+
+def publish(folder: Path, items: list[Item]) -> list[Lease]:
+    """Publish a round of leases of 16 rows."""
+    made = Workspace(str(folder)).publish(items, rows=16)
+    assert made is not None
+    return list(made.leases)
+
+
+async def test_a_refill_is_asked_as_tenths_come_in_and_the_drive_ends_with_it(
+    tmp_path: Path,
+) -> None:
+    first = publish(tmp_path, make_items(160))
+    more = publish(tmp_path, make_items(200)[160:])
+    asked: list[float] = []
+
+    async def refill(open_share: float) -> list[Lease]:
+        asked.append(open_share)
+        await asyncio.sleep(0)
+        return more if asked.count(0) == 1 and not open_share else []
+
+    drive = Drive([Runner(make_work(tmp_path))], first, refill=refill)
+    await drive.run()
+    assert drive.progress.outcomes == {"ok": 200}
+    rounds = [asked[: asked.index(0) + 1], asked[asked.index(0) + 1 :]]
+    for shares in rounds:
+        assert shares == sorted(set(shares), reverse=True), "once at each"
+        assert shares[-1] == 0
+        assert len(shares) <= 11
+
+
+async def test_the_drive_goes_on_while_its_refill_works_in_a_thread(tmp_path: Path) -> None:
+    leases = publish(tmp_path, make_items(160))
+    all_ended = threading.Event()
+
+    async def refill(open_share: float) -> list[Lease]:
+        await in_thread(partial(all_ended.wait, 30))
+        return []
+
+    def look(progress: Progress) -> None:
+        if progress.leases_done == len(leases):
+            all_ended.set()
+
+    drive = Drive([Runner(make_work(tmp_path))], leases, refill=refill, on_progress=look)
+    await drive.run()
+    assert all_ended.is_set()
+
+
+async def test_a_fault_of_the_refill_ends_the_drive(tmp_path: Path) -> None:
+    leases = publish(tmp_path, make_items(160))
+
+    async def refill(open_share: float) -> list[Lease]:
+        await in_thread(lambda: 1 // 0)
+        return []
+
+    with pytest.raises(ZeroDivisionError):
+        await Drive([Runner(make_work(tmp_path))], leases, refill=refill).run()
+
+
+async def test_a_drive_that_is_stopped_gives_its_refill_up(tmp_path: Path) -> None:
+    leases = publish(tmp_path, make_items(160))
+    at_work, given_up = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        loop.call_soon_threadsafe(at_work.set)
+        try:
+            while True:
+                time.sleep(0.01)
+                check_wanted()
+        except GivenUp:
+            given_up.set()
+            raise
+
+    async def refill(open_share: float) -> list[Lease]:
+        await in_thread(work)
+        return []
+
+    drive = asyncio.create_task(Drive([Runner(make_work(tmp_path))], leases, refill=refill).run())
+    await at_work.wait()
+    drive.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await drive
+    assert given_up.wait(10)

@@ -244,7 +244,7 @@ async def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
         run = make_run(
             tmp_path, sgasa(options), "sgasa", seeds=SEEDS, teacher=model, options=chosen
         )
-        await synthesize(run, lambda _: Counter(), Options())
+        await synthesize(run, None, Options())
         rows = Workspace(str(tmp_path)).traces().to_pylist()
         return Counter((row["step"], row["label"]) for row in rows)
 

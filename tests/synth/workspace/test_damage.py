@@ -15,7 +15,6 @@ from synth.synthesize import Options, synthesize
 from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_loaves, make_run
 from tests.synth.scripts import ECHO
-from tests.synth.test_rounds import nothing_accepted
 
 ROWS = 40
 
@@ -26,7 +25,7 @@ def a_run(folder: Path) -> Run:
 
 
 async def make(folder: Path) -> Counter[str]:
-    return await synthesize(a_run(folder), nothing_accepted, Options(force=True))
+    return await synthesize(a_run(folder), None, Options(force=True))
 
 
 def halve(path: Path) -> None:

@@ -17,7 +17,6 @@ from synth.synthesize import Options, synthesize
 from tests.synth.factories import make_loaves, make_run
 from tests.synth.scripts import ECHO
 from tests.synth.test_batch import ITEMS, make_batch
-from tests.synth.test_rounds import nothing_accepted
 
 SEEDS = 300
 
@@ -43,8 +42,8 @@ def a_run(folder: Path) -> Run:
 
 
 async def synthesized(run: Run) -> None:
-    await synthesize(run, nothing_accepted, Options(force=True))
-    assert list(shortfalls(run, Counter())) == []
+    await synthesize(run, None, Options(force=True))
+    assert list(shortfalls(run, None)) == []
 
 
 def looked_at(run: Run) -> None:
@@ -79,7 +78,7 @@ async def test_a_pass_that_owes_nothing_opens_each_file_once(
 async def test_an_estimate_opens_the_plan_once(tmp_path: Path, opens: Counter[str]) -> None:
     await synthesized(a_run(tmp_path))
     opens.clear()
-    assert estimate(a_run(tmp_path), nothing_accepted).rows == 0
+    assert estimate(a_run(tmp_path), None).rows == 0
     assert {path: n for path, n in opens.items() if "/plan/" in path and n > 1} == {}
 
 
