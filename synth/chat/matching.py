@@ -2,14 +2,15 @@
 
 This is how the scripted chat obeys what constrained decoding obeys. It walks the parse tree
 of Python's own `re`, and fills repeated character classes with running words, so that the
-result looks like prose and not like noise. Look-around and back-references are refused: the
-grammars that engines constrain with know neither.
+result looks like prose and not like noise, which is all that libraries for this write. Look-around
+and back-references are refused: the grammars that engines constrain with know neither.
 """
 
 import json
 import re
 import re._constants as op  # pyrefly: ignore[missing-import]
 import re._parser as regex_parser  # pyrefly: ignore[missing-import]
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -25,12 +26,12 @@ _SLACK_CHARS = 60  # how much longer than its lower bound a repeated class gets 
 _SLACK_GROUPS = 1
 
 _CATEGORIES = {
-    op.CATEGORY_DIGIT: re.compile(r"\d"),
-    op.CATEGORY_NOT_DIGIT: re.compile(r"\D"),
-    op.CATEGORY_SPACE: re.compile(r"\s"),
-    op.CATEGORY_NOT_SPACE: re.compile(r"\S"),
-    op.CATEGORY_WORD: re.compile(r"\w"),
-    op.CATEGORY_NOT_WORD: re.compile(r"\W"),
+    op.CATEGORY_DIGIT: r"\d",
+    op.CATEGORY_NOT_DIGIT: r"\D",
+    op.CATEGORY_SPACE: r"\s",
+    op.CATEGORY_NOT_SPACE: r"\S",
+    op.CATEGORY_WORD: r"\w",
+    op.CATEGORY_NOT_WORD: r"\W",
 }
 _ONE_CHAR = (op.IN, op.ANY, op.NOT_LITERAL)
 
@@ -99,40 +100,46 @@ def _repeat(least: int, most: int, nodes: Sequence[Node], random: Random) -> str
 
 def _running_text(node: Node, num_chars: int, random: Random) -> str:
     """Fill `num_chars` characters that `node` allows with words, or with what it allows."""
+    items = _items(node)
+    allowed = re.compile(f"[{''.join(map(_source, items))}]")
     words = sentence(random, num_words=num_chars // 2 + 1)
-    text = "".join(char for char in words if _allows(node, char))[:num_chars]
+    text = "".join(allowed.findall(words))[:num_chars]
     if len(text) == num_chars:
         return text
-    spare = next((c for c in map(chr, _spare_codes()) if _allows(node, c)), None)
+    spare = allowed.search(_FALLBACK) or allowed.search(_edges(items))
     if spare is None:
-        raise ValueError("regex: a character class allows nothing")
-    return text + spare * (num_chars - len(text))
+        raise ValueError("regex: no character was found that a class allows")
+    return text + spare.group() * (num_chars - len(text))
 
 
-def _spare_codes() -> Iterable[int]:
-    yield from map(ord, _FALLBACK)
-    yield from range(0x20, 0x3000)
-
-
-def _allows(node: Node, char: str) -> bool:
+def _items(node: Node) -> Sequence[Node]:
+    """Return what a class of characters is made of; every node of one character is a class."""
     kind, value = node
     if kind is op.ANY:
-        return char != "\n"
+        return [(op.NEGATE, None), (op.LITERAL, ord("\n"))]
     if kind is op.NOT_LITERAL:
-        return ord(char) != value
-    negated = value[0][0] is op.NEGATE
-    return negated != any(_member(item, char) for item in value)
+        return [(op.NEGATE, None), (op.LITERAL, value)]
+    return value
 
 
-def _member(item: Node, char: str) -> bool:
+def _source(item: Node) -> str:
+    """Return how a part of a class is written."""
     kind, value = item
+    if kind is op.NEGATE:
+        return "^"
     if kind is op.LITERAL:
-        return ord(char) == value
+        return re.escape(chr(value))
     if kind is op.RANGE:
-        return value[0] <= ord(char) <= value[1]
-    if kind is op.CATEGORY:
-        return _CATEGORIES[value].match(char) is not None
-    return False
+        return "-".join(re.escape(chr(end)) for end in value)
+    return _CATEGORIES[value]
+
+
+def _edges(items: Sequence[Node]) -> str:
+    """Return the first character in every part of a class, and the first one after it."""
+    ends = [(value, value) for kind, value in items if kind is op.LITERAL]
+    ends += [value for kind, value in items if kind is op.RANGE]
+    codes = [code for first, last in ends for code in (first, last + 1)]
+    return "".join(chr(code) for code in codes if code <= sys.maxunicode)
 
 
 def _value(schema: Mapping[str, Any], root: Mapping[str, Any], random: Random) -> Any:

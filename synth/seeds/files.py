@@ -4,18 +4,27 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.fs as pa_fs
+import pyarrow.parquet as pq
+from pyarrow import types
 
 from synth import storage
 from synth.errors import BadInput
-from synth.seeds.parquet import parquet_rows
-from synth.seeds.rules import MAX_LINE_BYTES, distinct_names
 from synth.storage.paths import SCHEME
+
+MAX_LINE_BYTES = 1 << 20  # of a line, of a row of CSV, and of one text
+
+# Parquet is read so many rows, and so many bytes of the file, at a time.
+PARQUET_ROWS, PARQUET_READ_BYTES = 64, 8 << 20
+PARQUET_ROWS_BYTES = PARQUET_ROWS * 2 * MAX_LINE_BYTES
+# What a file may unfold to: this, or so many times its size, whichever is more.
+UNFOLDED_BYTES, UNFOLDED_TIMES = 1 << 30, 1_000
 
 
 class Row(NamedTuple):
@@ -53,8 +62,7 @@ def read_rows(path: str, columns: Collection[str]) -> Iterator[Row]:
             case ".tsv":
                 yield from _csv_rows(path, stream, delimiter="\t")
             case _:
-                for number, cells in parquet_rows(path, stream, columns):
-                    yield Row(f"row {number}", cells)
+                yield from _parquet_rows(path, stream, columns)
 
 
 def size_bytes(path: str) -> int:
@@ -146,14 +154,14 @@ def _csv_rows(path: str, stream: BinaryIO, delimiter: str = ",") -> Iterator[Row
             yield _without_comment(number, text)
 
     reader = csv.reader(lines(), delimiter=delimiter, strict=True)
-    header: list[str] = []
+    header: Sequence[str] = []
     try:
         for cells in reader:
             place, begins_at, row_chars = f"line {begins_at}", reader.line_num + 1, 0
             if not cells:
                 continue
             if not header:
-                header = distinct_names(path, place, cells)
+                header = _distinct(path, place, cells)
             elif len(cells) != len(header):
                 rule = f"must have {len(header)} cells, as the header has"
                 raise BadInput(file=path, field=place, value=f"{len(cells)} cells", rule=rule)
@@ -168,3 +176,76 @@ def _csv_rows(path: str, stream: BinaryIO, delimiter: str = ",") -> Iterator[Row
 def _without_comment(number: int, text: str) -> str:
     """Empty a comment on the first line, which keeps the CSV reader's count of lines true."""
     return "\n" if number == 1 and text.startswith("#") else text
+
+
+def _parquet_rows(path: str, stream: BinaryIO, columns: Collection[str]) -> Iterator[Row]:
+    """Read parquet, and count what it unfolds to: a few hundred bytes can stand for terabytes."""
+    allowed = max(UNFOLDED_BYTES, UNFOLDED_TIMES * stream.seek(0, io.SEEK_END))
+    file, wanted = _open_parquet(path, stream, columns)
+    number, unfolded = 1, 0
+    try:
+        for batch in file.iter_batches(PARQUET_ROWS, columns=wanted):
+            cells = dict(zip(batch.schema.names, map(_written_out, batch.columns), strict=True))
+            size = sum(column.nbytes for column in cells.values())
+            unfolded += size
+            if size > PARQUET_ROWS_BYTES:
+                field = f"rows {number} to {number + batch.num_rows - 1}"
+                rule = f"must hold at most {PARQUET_ROWS_BYTES} bytes"
+                raise BadInput(file=path, field=field, value=f"{size} bytes", rule=rule)
+            if unfolded > allowed:
+                rule = f"must not unfold to more than {UNFOLDED_TIMES} times the file's size"
+                raise BadInput(file=path, field=f"row {number}", value=unfolded, rule=rule)
+            for row in range(batch.num_rows):
+                yield Row(f"row {number}", {k: column[row].as_py() for k, column in cells.items()})
+                number += 1
+    except BadInput:
+        raise
+    except UnicodeDecodeError as error:
+        bad = error.object[error.start : error.end]
+        field = f"row {number}"
+        raise BadInput(file=path, field=field, value=bad, rule="must be UTF-8") from error
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
+        rule = "must be readable parquet"
+        raise BadInput(file=path, field=f"row {number}", value=str(error), rule=rule) from error
+
+
+def _open_parquet(
+    path: str, stream: BinaryIO, columns: Collection[str]
+) -> tuple[pq.ParquetFile, list[str]]:
+    """Return the file and those of `columns` it has, each of a type a prompt can have."""
+    try:
+        file = pq.ParquetFile(stream, buffer_size=PARQUET_READ_BYTES)
+        schema = file.schema_arrow
+    except (OSError, pa.ArrowException) as error:
+        rule = "must be a parquet file"
+        raise BadInput(file=path, field="schema", value=str(error), rule=rule) from error
+    wanted = [name for name in _distinct(path, "schema", schema.names) if name in columns]
+    for name in wanted:
+        kind = schema.field(name).type
+        if not _is_plain(kind):
+            rule = "must be of text, numbers or truth values, or of lists of {role, content}"
+            raise BadInput(file=path, field=f"column {name}", value=str(kind), rule=rule)
+    return file, wanted
+
+
+def _written_out(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if types.is_dictionary(column.type) else column
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    if types.is_dictionary(kind):
+        return _is_plain(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind):
+        return types.is_struct(kind.value_type)
+    texts = types.is_string(kind) or types.is_large_string(kind)
+    numbers = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+    return texts or numbers or types.is_null(kind)
+
+
+def _distinct(path: str, place: str, names: Sequence[str]) -> Sequence[str]:
+    """Return column names, refusing any that stands twice."""
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        rule = "must name each column once"
+        raise BadInput(file=path, field=place, value=twice[0], rule=rule)
+    return names

@@ -8,8 +8,7 @@ from typing import Any, TypeGuard
 from synth.config.schema import SeedsConfig
 from synth.errors import BadInput
 from synth.records import LABELS, Message, Seed, digest
-from synth.seeds.files import Row
-from synth.seeds.rules import MAX_LINE_BYTES
+from synth.seeds.files import MAX_LINE_BYTES, Row
 
 COLUMNS = ("prompt", "messages", "id", "label", "category", "system", "pair")
 UNCATEGORIZED = "uncategorized"

@@ -106,6 +106,14 @@ def test_a_matching_text_matches(seed: int, words: list[str]) -> None:
     assert re.fullmatch(pattern, matching_text(pattern, Random(seed)))
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    ["[\u4e00-\u9fff]{2,9}", "[\U0001f600-\U0001f64f]x", r"[^\x00-\u9fff]", r"[^\W\x00-\u9fff]"],
+)
+def test_any_script_can_be_written(pattern: str) -> None:
+    assert re.fullmatch(pattern, matching_text(pattern, Random(0)))
+
+
 @pytest.mark.parametrize("pattern", ["(", r"(a)\1", "a(?=b)b", "[^\x00-\U0010ffff]"])
 def test_a_pattern_that_can_not_be_written_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="regex"):

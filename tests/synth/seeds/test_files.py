@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from synth.config.schema import SeedsConfig
 from synth.errors import BadInput
-from synth.seeds import parquet
-from synth.seeds.files import read_rows
-from synth.seeds.rules import MAX_LINE_BYTES
+from synth.seeds import files as seed_files
+from synth.seeds.files import MAX_LINE_BYTES, read_rows
 from synth.seeds.seeds import check_seeds, load_seeds
 
 HARMLESS = "How do I sharpen a kitchen knife?"
@@ -115,13 +114,42 @@ def test_a_file_without_rows_is_refused(tmp_path: Path, name: str, content: byte
 def test_parquet_that_is_long_but_unfolds_to_no_more_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet, "UNFOLDED_BYTES", 1 << 16)
-    monkeypatch.setattr(parquet, "PIECE_BYTES", 1 << 14)
+    monkeypatch.setattr(seed_files, "UNFOLDED_BYTES", 1 << 16)
     texts = [f"{number} " * 1_000 for number in range(100)]
     path = write_parquet(tmp_path / "a.parquet", {"prompt": texts})
-    with path.open("rb") as stream:
-        rows = list(parquet.parquet_rows(str(path), stream, ["prompt"]))
-    assert [cells["prompt"] for _, cells in rows] == texts
+    assert [row.cells["prompt"] for row in read_rows(str(path), ["prompt"])] == texts
+
+
+def test_parquet_that_unfolds_to_many_times_its_size_is_refused_where_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seed_files, "UNFOLDED_BYTES", 1 << 20)
+    path = write_parquet(tmp_path / "a.parquet", {"prompt": ["a" * 10_000] * 1_000})
+    assert path.stat().st_size * seed_files.UNFOLDED_TIMES < 10_000_000
+    error = refusal(path)
+    assert error.field.startswith("row ")
+    assert error.rule.startswith("must not unfold")
+
+
+def test_a_long_list_of_categories_is_counted_only_where_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seed_files, "UNFOLDED_BYTES", 1 << 20)
+    monkeypatch.setattr(seed_files, "UNFOLDED_TIMES", 1)
+    texts = [f"How is bread number {number} made?" for number in range(10_000)]
+    encoded = pa.array(texts).dictionary_encode()
+    assert prompts(write_parquet(tmp_path / "a.parquet", {"prompt": encoded})) == texts
+
+
+def test_parquet_rows_that_are_too_long_are_refused_by_their_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seed_files, "PARQUET_ROWS_BYTES", 1 << 16)
+    texts = [f"short {number}" for number in range(seed_files.PARQUET_ROWS)]
+    columns = {"prompt": [*texts, "a" * (1 << 16), "b"]}
+    error = refusal(write_parquet(tmp_path / "a.parquet", columns))
+    assert error.field == "rows 65 to 66"
+    assert "bytes" in error.rule
 
 
 def test_a_parquet_file_without_rows_is_refused(tmp_path: Path) -> None:
