@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
 
@@ -111,34 +111,39 @@ def evaluate_students(config: RunConfig, options: Options) -> tuple[str, ...]:
     """Ask the base model and the students, and compare them; return what is unmet."""
     if config.evaluate is None:
         raise _no_section("evaluate")
-    verdicts: dict[str, Counter[str]] = {}
-    run = _counting(partial(run_batch, config, options, opened=cache(Workspace)), verdicts)
+    verdicts: dict[str, dict[str, str]] = {}
+    run = _noting(partial(run_batch, config, options, opened=cache(Workspace)), verdicts)
     students = students_of(config)
     if config.finetune is not None:
         students = {arm: students[arm] for arm in arms_to_train(config, config.finetune)}
     manifests = evaluate(config, config.evaluate, run_batch=run, students=students)
     _note_section(config.run, config.evaluate)
     answers = {f"answers of {name}": one["outcomes"] for name, one in manifests.items()}
+    judged = {what: Counter(outcomes.values()) for what, outcomes in verdicts.items()}
     allowed = config.limits.allow_failed
     return tuple(
         line
-        for what, outcomes in {**answers, **verdicts}.items()
+        for what, outcomes in {**answers, **judged}.items()
         for line in too_many_failed(what, outcomes, allowed)
     )
 
 
-def _counting(run: RunBatch, verdicts: dict[str, Counter[str]]) -> RunBatch:
-    """Return `run`, adding up in `verdicts` what becomes of what each judge is asked."""
+def _noting(run: RunBatch, verdicts: dict[str, dict[str, str]]) -> RunBatch:
+    """Return `run`, noting in `verdicts` what becomes of each item that a judge is asked."""
 
-    def counted(batch: Batch) -> pa.Table:
-        table = run(batch)
+    def noted(batch: Batch) -> Iterator[pa.Table]:
         what, _, name = batch.stage.partition(" ")
-        if what == "judge":
-            found = verdicts.setdefault(f"verdicts of {name}", Counter())
-            found.update(table["outcome"].to_pylist())
-        return table
+        found = verdicts.setdefault(f"verdicts of {name}", {}) if what == "judge" else {}
+        return map(partial(_note, found), run(batch))
 
-    return counted
+    return noted
+
+
+def _note(outcomes: dict[str, str], table: pa.Table) -> pa.Table:
+    """Return `table`, whose items may have been in another one, too."""
+    ended = zip(table["item_id"].to_pylist(), table["outcome"].to_pylist(), strict=True)
+    outcomes.update(ended)
+    return table
 
 
 def _note_section(run: str, evaluate: EvaluateConfig) -> None:

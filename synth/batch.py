@@ -4,8 +4,9 @@ A batch has a workspace of its own, with a plan and traces like a run's: what is
 resumes, what failed can be planned again, and what is finished is never asked again.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from synth.judges.base import Exchange, Judge, ModelJudge, RuleJudge, Verdict, u
 from synth.models.identity import identify
 from synth.pools.layout import plan_pools
 from synth.recipes import Models, Recipe, Step
-from synth.records import Item, Outcome, Sampling, Seed, Trace, digest
+from synth.records import TRACES, Item, Outcome, Sampling, Seed, Trace, digest
 from synth.run import run_digest
 from synth.synthesize import Options, num_workers, open_pools, work_through
 from synth.workspace.plan import Lease
@@ -33,27 +34,29 @@ class Batch:
     Attributes:
         stage: What progress and status call it.
         workspace: Folder for its plan and traces; its name changes with `fingerprint`.
-        items: All of one recipe.
+        parts: The items, all of one recipe, a part at a time; an item may be in several.
         recipe: What `find_recipe` takes for it.
         models: Its model of every role the recipe calls.
         sampling: What the recipe finds as `models.sampling`.
         fingerprint: Digest of what changes a row's text.
         guidelines: Guideline sets by the name that items call them.
         options: What is chosen of the recipe's options.
+        columns: Of `TRACES`: what is read of the rows.
     """
 
     stage: str
     workspace: str
-    items: Sequence[Item]
+    parts: Iterable[Sequence[Item]]
     recipe: str
     models: Mapping[str, ModelConfig]
     sampling: Sampling
     fingerprint: str
     guidelines: Mapping[str, GuidelineSet] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    columns: Sequence[str] = tuple(TRACES.names)
 
 
-RunBatch = Callable[[Batch], pa.Table]
+RunBatch = Callable[[Batch], Iterator[pa.Table]]
 
 
 def run_batch(
@@ -61,11 +64,11 @@ def run_batch(
     options: Options,
     batch: Batch,
     opened: Callable[[str], Workspace] = Workspace,
-) -> pa.Table:
-    """Run what is owed of `batch`; return its items' `TRACES` rows, each of the last try.
+) -> Iterator[pa.Table]:
+    """Run what is owed of `batch`; return the rows of each part, read when it is their turn.
 
-    Where nothing is owed, neither Ray nor an engine starts. Leases of other items, which a
-    larger batch of the same workspace has planned, stay owed.
+    Rows are of an item's last try. Where nothing is owed, neither Ray nor an engine starts.
+    Leases of other items, which a larger batch of the same workspace has planned, stay owed.
 
     Args:
         config: The run beside which it is.
@@ -74,24 +77,25 @@ def run_batch(
         opened: Gives the workspace of a folder; who runs several batches in one keeps it.
     """
     workspace = opened(batch.workspace)
-    run_until_interrupted(_work_off(config, options, batch, workspace))
-    table = workspace.traces()
-    return table.filter(pc.field("item_id").isin([item.item_id for item in batch.items]))
+    # `map` lets go of a part before it asks for the next one, as a loop's variable would not.
+    parts = list(map(partial(_plan_part, workspace), batch.parts))
+    leases = [{lease.name for lease in workspace.plan().all_leases(ids)} for ids in parts]
+    due = [lease for lease in workspace.owed() if any(lease.name in own for own in leases)]
+    if due:
+        run_until_interrupted(_work_off(config, options, batch, due))
+    return map(partial(_read, batch, workspace), parts, leases)
 
 
 async def _work_off(
-    config: SynthConfig, options: Options, batch: Batch, workspace: Workspace
+    config: SynthConfig, options: Options, batch: Batch, leases: Sequence[Lease]
 ) -> None:
-    workspace.plan_more(lambda: _due(batch, workspace))
-    leases = _owed(batch, workspace)
-    if not leases:
-        return
+    recipe = leases[0].recipe
     pools = plan_pools(batch.models, run_digest(config.run), config.limits)
     work = Work(
         workspace=batch.workspace,
         pools=pools,
-        recipes={item.recipe: batch.recipe for item in batch.items[:1]},
-        options={item.recipe: batch.options for item in batch.items[:1]},
+        recipes={recipe: batch.recipe},
+        options={recipe: batch.options},
         guidelines=batch.guidelines,
         sampling=batch.sampling,
         fingerprint=batch.fingerprint,
@@ -104,20 +108,27 @@ async def _work_off(
         await work_through(config, work, leases, batch.stage, options)
 
 
-def _due(batch: Batch, workspace: Workspace) -> Iterator[Item]:
-    """Yield what was interrupted, and the items that are not planned yet."""
-    planned = workspace.plan().contains(item.item_id for item in batch.items)
-    yield from workspace.again([Outcome.INTERRUPTED])
-    yield from (item for item, there in zip(batch.items, planned, strict=True) if not there)
+def _plan_part(workspace: Workspace, part: Sequence[Item]) -> list[str]:
+    """Plan what was interrupted, and the items of a part that are not planned; return their ids."""
+    items = {item.item_id: item for item in part}
+
+    def due() -> Iterator[Item]:
+        planned = workspace.plan().contains(items)
+        yield from workspace.again([Outcome.INTERRUPTED])
+        yield from (item for item, there in zip(items.values(), planned, strict=True) if not there)
+
+    workspace.plan_more(due)
+    return list(items)
 
 
-def _owed(batch: Batch, workspace: Workspace) -> list[Lease]:
-    """Return the owed leases that hold an item of the batch; they may hold others, too."""
-    owed = workspace.owed()
-    mine = {
-        lease.name for lease in workspace.plan().all_leases(item.item_id for item in batch.items)
-    }
-    return [lease for lease in owed if lease.name in mine]
+def _read(batch: Batch, workspace: Workspace, ids: list[str], leases: set[str]) -> pa.Table:
+    """Return the rows of a part, a lease at a time."""
+    columns = list(dict.fromkeys([*batch.columns, "item_id"]))
+    done = [name for name in workspace.finished() if name in leases]
+    wanted = pc.field("item_id").isin(ids)
+    read = (table.filter(wanted) for _, table in workspace.stream_traces(done, columns))
+    empty = pa.schema([TRACES.field(name) for name in columns]).empty_table()
+    return pa.concat_tables([empty, *read]).select(list(batch.columns))
 
 
 RECIPE = "judge"
@@ -157,39 +168,50 @@ def judge_exchanges(
     exchanges: Sequence[Exchange],
     stage: str,
 ) -> list[Verdict]:
-    """Return the verdict on every exchange, in their order.
+    """Return the verdict on every exchange, in their order; see `judge_parts`."""
+    [verdicts] = judge_parts(run, workspace, judge, model, [exchanges], stage)
+    return verdicts
+
+
+def judge_parts(
+    run: RunBatch,
+    workspace: str,
+    judge: Judge,
+    model: ModelConfig | None,
+    parts: Iterable[Sequence[Exchange]],
+    stage: str,
+) -> Iterator[list[Verdict]]:
+    """Return the verdicts on the exchanges of each part, in their order.
+
+    A model is asked about all parts at once, and what it said of a part is read when its turn
+    comes: the texts in memory are those of one part.
 
     Args:
         run: Runs a batch.
         workspace: Where a model judge's plan and replies are kept; one an `asking_revision`.
         judge: The judge.
         model: The model it asks; None for rules.
-        exchanges: What it looks at.
+        parts: What it looks at.
         stage: What progress and status call it.
 
     Raises:
         LookupError: The judging was interrupted, and has not gone on.
     """
     if isinstance(judge, RuleJudge):
-        return [judge.judge(exchange) for exchange in exchanges]
+        return ([judge.judge(exchange) for exchange in part] for part in parts)
     assert model is not None, "a model judge has a model"
-    items = {exchange: _item(judge, exchange) for exchange in exchanges if exchange.text.strip()}
+    asked: list[list[str | None]] = []
     batch = Batch(
         stage=stage,
         workspace=workspace,
-        items=list({item.item_id: item for item in items.values()}.values()),
+        parts=map(partial(_items, judge, asked), parts),
         recipe="synth.batch.JUDGE",
         models={"judge": model},
         sampling=Sampling(temperature=0.0, max_tokens=judge.max_tokens),
         fingerprint=asking_revision(judge, model),
+        columns=("item_id", "outcome", "error", "raw"),
     )
-    table = run(batch).select(["item_id", "outcome", "error", "raw"]) if items else None
-    rows = [] if table is None else table.to_pylist()
-    verdicts = {row["item_id"]: _read_row(judge, row) for row in rows}
-    return [
-        verdicts[items[exchange].item_id] if exchange in items else undetermined("empty")
-        for exchange in exchanges
-    ]
+    return map(partial(_read_part, judge), run(batch), asked)
 
 
 async def judge_step(
@@ -217,6 +239,21 @@ JUDGE = Recipe(
 )
 
 
+def _items(
+    judge: ModelJudge, asked: list[list[str | None]], part: Sequence[Exchange]
+) -> list[Item]:
+    """Return what is asked about a part, each once; `asked` learns which item each exchange is."""
+    ids: dict[Exchange, str] = {}
+    items: dict[str, Item] = {}
+    for exchange in part:
+        if exchange.text.strip() and exchange not in ids:
+            item = _item(judge, exchange)
+            ids[exchange] = item.item_id
+            items[ids[exchange]] = item
+    asked.append([ids.get(exchange) for exchange in part])
+    return list(items.values())
+
+
 def _item(judge: ModelJudge, exchange: Exchange) -> Item:
     messages = judge.ask(exchange)
     seed = Seed(
@@ -227,6 +264,12 @@ def _item(judge: ModelJudge, exchange: Exchange) -> Item:
         source=RECIPE,
     )
     return Item(seed=seed, recipe=RECIPE, payload={"messages": messages})
+
+
+def _read_part(judge: ModelJudge, rows: pa.Table, asked: Sequence[str | None]) -> list[Verdict]:
+    """Return what `judge` says of each exchange; one without a text is not asked about."""
+    verdicts = {row["item_id"]: _read_row(judge, row) for row in rows.to_pylist()}
+    return [undetermined("empty") if id is None else verdicts[id] for id in asked]
 
 
 def _read_row(judge: ModelJudge, row: Mapping[str, Any]) -> Verdict:

@@ -5,18 +5,15 @@ are ours, chosen by measurement on that model: 56 rows of 220 tokens teach it to
 its thought, answer and stop within 28 steps. Larger models want a lower learning rate.
 """
 
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from synth.config.schema import (
-    FamilyConfig,
     Name,
     Positive,
     Resources,
     Share,
-    StorageConfig,
     Strict,
 )
 from synth.records import digest
@@ -188,34 +185,3 @@ class FinetuneConfig(Strict):
     def identity_of(self, kind: Kind) -> str:
         """Return the digest of all that changes what a training of this kind comes to."""
         return digest(self.model_dump(mode="json", exclude={*NOT_IDENTITY, *_OF_OTHERS[kind]}))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One arm's training.
-
-    Attributes:
-        arm: The arm.
-        arms: All arms, for the seeds or the numbers of rows they share.
-        curated: Folder of the curation's manifest.
-        base: Folder or hub name of the model to start from.
-        revision: Commit of a hub model.
-        family: Key of the model-family table, where it can not be told from the model.
-        config: How it is trained.
-        storage: How `s3://` is reached.
-        kind: What is trained: `sft` and `dpo` train a student, `reward` a model that scores.
-        training: Name of the training whose pairs `dpo` and `reward` take.
-        special_tokens: Tokens that the student has or gets beside its base's own.
-    """
-
-    arm: str
-    arms: tuple[str, ...]
-    curated: str
-    base: str
-    revision: str | None
-    family: str | FamilyConfig | None
-    config: FinetuneConfig
-    storage: StorageConfig = field(default_factory=StorageConfig)
-    kind: Kind = "sft"
-    training: str = ""
-    special_tokens: tuple[str, ...] = ()

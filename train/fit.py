@@ -26,7 +26,8 @@ from synth.cluster.room import LOOK_S, Watch, section_demand
 from synth.config.schema import ModelConfig
 from synth.errors import BadInput, RunFault
 from synth.models.identity import identify
-from train.config import FinetuneConfig, Job
+from train.config import FinetuneConfig
+from train.encode import Job
 from train.worker import MODEL, SUMMARY, train_loop
 
 # On CPUs. Tensors of a step are freed and allocated again in the next one: by default glibc

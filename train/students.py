@@ -5,18 +5,20 @@ DPO and reward models on its pairs. Where steps follow a training, they have to 
 one can. torch and Ray are loaded only where a training is owed.
 """
 
+import builtins
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from synth import storage
 from synth.config.schema import FamilyConfig, ModelConfig, SynthConfig
 from synth.curate import curated_folder
+from synth.curate.shards import Split
 from synth.errors import BadInput
 from synth.models.identity import ModelIdentity, identify
 from synth.recipes import Recipe, Train
@@ -24,15 +26,16 @@ from synth.records import digest
 from synth.run import find_recipes
 from synth.students import has_later_steps, own_training, start_of, student_name, trainings
 from synth.workspace.stage import MANIFEST, Manifest, changed_inputs, read_manifest, stage
-from train.config import FinetuneConfig, Job
-from train.data import choose_rows, read_pairs, read_split
+from train.config import FinetuneConfig
+from train.data import Chosen, count_rows, pair_shards
+from train.encode import Asked, Job, Unfit, choose_rows
 
 log = logging.getLogger(__name__)
 
 TRAINING = ".train"  # Ray Train's runs and their checkpoints, beside the models
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What all arms of a run have in common.
 
@@ -56,6 +59,31 @@ class Plan:
     def arms(self) -> tuple[str, ...]:
         """The arms."""
         return tuple(self.recipes)
+
+    @cached_property
+    def chosen(self) -> dict[Split, dict[str, Chosen]]:
+        """The rows that `sft` trains each arm on, by split: found out once for all trainings.
+
+        Raises:
+            BadInput: An arm has none, or a shard is not what the manifest lists.
+        """
+        jobs = {arm: self.job(arm) for arm in self.arms}
+        splits: tuple[Split, ...] = ("train", "heldout")
+        return {split: choose_rows(jobs, split, _over_shards) for split in splits}
+
+    def job(self, arm: str) -> Job:
+        """Return the first training of an arm, which starts from the target."""
+        return Job(
+            arm=arm,
+            arms=self.arms,
+            curated=self.curated,
+            base=self.base.path,
+            revision=self.base.revision,
+            family=self.family,
+            special_tokens=self.recipes[arm].special_tokens,
+            config=self.config,
+            storage=storage.settings(),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +117,10 @@ class Training:
         kind = self.train.kind
         together = self.config.match == "rows" or (self.config.match and kind == "sft")
         matched = self.plan.arms if together else (self.arm,)
+        tokens = self.plan.recipes[self.arm].special_tokens
+        beside = self._tokens_beside(matched) if kind == "sft" else ()
         return {
-            "finetune": digest(self.config.identity_of(kind), matched, self._tokens),
+            "finetune": digest(self.config.identity_of(kind), matched, tokens, *beside),
             "data": _data_digest(self),
             "target": self.start.digest,
         } | self._reference
@@ -101,9 +131,10 @@ class Training:
         named = self.config.dpo.reference if self.train.kind == "dpo" else None
         return {"reference": identify(ModelConfig(model=named)).digest} if named else {}
 
-    @property
-    def _tokens(self) -> tuple[str, ...]:
-        return self.plan.recipes[self.arm].special_tokens
+    def _tokens_beside(self, arms: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
+        """Return other arms that have tokens: these decide what of their rows is too long."""
+        tokens = {arm: self.plan.recipes[arm].special_tokens for arm in arms if arm != self.arm}
+        return [(arm, own) for arm, own in tokens.items() if own]
 
     @property
     def run_name(self) -> str:
@@ -134,7 +165,6 @@ def make(training: Training) -> Manifest:
     """Train a model and return what its manifest says."""
     if not has_pairs(training) and training.config.without_data == "go_on":
         return _describe_model(training, _keep(training))
-    _check_data(training)
     return _describe_model(training, _fit(training))
 
 
@@ -142,8 +172,8 @@ def has_pairs(training: Training) -> bool:
     """Say whether there are pairs to train on, for trainings that take any."""
     if training.train.kind == "sft":
         return True
-    pairs = read_pairs(training.plan.curated, training.arm, training.train.name, "train")
-    return len(pairs) > 0
+    shards = pair_shards(training.plan.curated, training.arm, training.train.name, "train")
+    return any(shard["rows"] for shard in shards)
 
 
 def _keep(training: Training) -> dict[str, Any]:
@@ -159,27 +189,14 @@ def _keep(training: Training) -> dict[str, Any]:
 
 
 def _fit(training: Training) -> dict[str, Any]:
+    job = _make_job(training)
     # Heavy: a driver that has nothing to train does without Ray and torch.
     from synth.cluster.joining import join_ray  # noqa: PLC0415
     from train.fit import fit  # noqa: PLC0415
 
     join_ray()
-    plan, recipe = training.plan, training.plan.recipes[training.arm]
-    job = Job(
-        kind=training.train.kind,
-        training=training.train.name,
-        arm=training.arm,
-        arms=plan.arms,
-        curated=plan.curated,
-        base=training.start.path,
-        revision=training.start.revision,
-        family=plan.family,
-        special_tokens=recipe.special_tokens,
-        config=training.config,
-        storage=storage.settings(),
-    )
     with storage.writing(training.folder) as folder:
-        runs = storage.join(plan.models, TRAINING)
+        runs = storage.join(training.plan.models, TRAINING)
         outcome = fit(job, training.run_name, runs, folder)
         return {**outcome, "files": list(_describe(folder))}
 
@@ -196,28 +213,35 @@ def _describe_model(training: Training, outcome: Mapping[str, Any]) -> Manifest:
     }
 
 
-def _check_data(training: Training) -> None:
-    """Refuse data that there is nothing to train on in, before anything starts."""
-    if training.train.kind == "sft":
-        _check_rows(training.plan)
-    elif not has_pairs(training):
-        rule = f"arm {training.arm} has no pair for it: no two traces of a prompt differ enough"
-        raise BadInput(file=training.plan.curated, field=training.train.name, value=0, rule=rule)
+def _make_job(training: Training) -> Job:
+    """Return what the workers are handed; data without anything to train on are refused."""
+    plan, train = training.plan, training.train
+    job = replace(
+        plan.job(training.arm),
+        kind=train.kind,
+        training=train.name,
+        base=training.start.path,
+        revision=training.start.revision,
+        config=training.config,
+    )
+    if train.kind == "sft":
+        return replace(job, chosen={split: of[job.arm] for split, of in plan.chosen.items()})
+    if not has_pairs(training):
+        rule = f"arm {job.arm} has no pair for it: no two traces of a prompt differ enough"
+        raise BadInput(file=plan.curated, field=train.name, value=0, rule=rule)
+    return job
 
 
-def _check_rows(plan: Plan) -> None:
-    """Refuse data that leaves an arm without rows, before anything starts."""
-    rows = read_split(plan.curated, "train")
-    chosen = choose_rows(rows, plan.arms, plan.config.match)
-    empty = [arm for arm, found in chosen.items() if not len(found)]
-    if not empty:
+def _over_shards(function: Callable[[Asked], Unfit], shards: Iterable[Asked]) -> Iterator[Unfit]:
+    """Map over shards: a single one is looked through sooner here than a process starts."""
+    several = list(shards)
+    if len(several) < 2:
+        yield from builtins.map(function, several)
         return
-    counts = {arm: len(choose_rows(rows, [arm], None)[arm]) for arm in plan.arms}
-    if plan.config.match == "seeds" and all(counts.values()):
-        rule = "no seed was accepted in every arm; generate more samples, or match: rows or null"
-    else:
-        rule = f"no training row for arm {', '.join(a for a in empty if not counts[a])}"
-    raise BadInput(file=plan.curated, field="finetune.arms", value=counts, rule=rule)
+    from synth.cluster.joining import join_ray, ray_map  # noqa: PLC0415 (heavy: Ray)
+
+    join_ray()
+    yield from ray_map(function, several)
 
 
 def clean(training: Training) -> None:
@@ -305,13 +329,13 @@ def arms_to_train(config: SynthConfig, finetune: FinetuneConfig) -> tuple[str, .
     there is nothing to go on with.
 
     Raises:
-        BadInput: A shard is not the file that curation wrote.
+        BadInput: The curation's manifest is one of an earlier version.
         FileNotFoundError: Curation has not finished, and who has rows is to be known.
     """
     arms = named_arms(config, finetune)
     if finetune.without_data == "refuse":
         return arms
-    having = set(read_split(curated_folder(config), "train")["arm"].to_pylist())
+    having = count_rows(curated_folder(config), "train")
     for arm in arms:
         if arm not in having:
             log.warning("%s: no row to train it on; it is left out", arm)

@@ -16,7 +16,6 @@ from transformers import AddedToken, AutoTokenizer, PreTrainedModel
 
 from synth.errors import BadInput
 from synth.workspace.stage import read_manifest
-from train.config import Job
 
 
 class Vocabulary(NamedTuple):
@@ -32,22 +31,27 @@ class Vocabulary(NamedTuple):
     added: dict[int, list[int]]
 
 
-def load_vocabulary(job: Job) -> Vocabulary:
-    """Load the tokenizer of a job's model and add the job's tokens to it.
+def load_vocabulary(base: str, revision: str | None, special_tokens: Sequence[str]) -> Vocabulary:
+    """Load a model's tokenizer and add tokens to it.
+
+    Args:
+        base: Folder or hub name of the model.
+        revision: Commit of a hub model.
+        special_tokens: The tokens.
 
     Raises:
         BadInput: The tokenizer has no chat template, or has a token already that is to be added.
     """
-    tokenizer: Any = AutoTokenizer.from_pretrained(job.base, revision=job.revision)
+    tokenizer: Any = AutoTokenizer.from_pretrained(base, revision=revision)
     if not tokenizer.chat_template:
         raise BadInput(
-            file=job.base,
+            file=base,
             field="chat_template",
             value=None,
             rule="a student needs a chat template; take an instruct model, or give this one's "
             "tokenizer a template",
         )
-    return Vocabulary(tokenizer, add_tokens(tokenizer, job.special_tokens, job.base))
+    return Vocabulary(tokenizer, add_tokens(tokenizer, special_tokens, base))
 
 
 def add_tokens(tokenizer: Any, tokens: Sequence[str], base: str) -> dict[int, list[int]]:

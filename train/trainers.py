@@ -44,8 +44,8 @@ from trl.trainer.utils import FusedCausalLMOutput
 
 from synth import storage
 from synth.errors import BadInput
-from train.config import DpoConfig, FinetuneConfig, Job, RewardConfig
-from train.data import IGNORED, Example, PairExample, order_rows
+from train.config import DpoConfig, FinetuneConfig, RewardConfig
+from train.encode import IGNORED, Example, Job, PairExample, order_rows
 from train.tokens import Vocabulary, check_same_vocabulary, embedding_layers, fit_embeddings
 
 LOG_SHARE = 0.005  # of all steps between two points of the loss curve: 200 points at most

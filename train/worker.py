@@ -18,8 +18,8 @@ from transformers import AutoConfig, Trainer, TrainerCallback, set_seed
 
 from synth import storage
 from synth.errors import BadInput
-from train.config import Job, Kind
-from train.data import Loaded, load_pairs, load_rows
+from train.config import Kind
+from train.encode import Job, Loaded, load_pairs, load_rows
 from train.tokens import load_vocabulary
 from train.trainers import build_dpo_trainer, build_reward_trainer, build_trainer
 
@@ -118,7 +118,7 @@ def _train(job: Job, stack: ExitStack) -> None:
 def _prepare(job: Job, output: Path) -> tuple[Trainer, dict[str, Any]]:
     """Return the trainer of a job, and what the manifest says of its data."""
     set_seed(job.config.seed)
-    vocabulary = load_vocabulary(job)
+    vocabulary = load_vocabulary(job.base, job.revision, job.special_tokens)
     load, build = _METHODS[job.kind]
     train, heldout = (load(job, vocabulary.tokenizer, split) for split in ("train", "heldout"))
     if not train.examples:
@@ -131,6 +131,7 @@ def _prepare(job: Job, output: Path) -> tuple[Trainer, dict[str, Any]]:
         "heldout_rows": len(heldout.examples),
         "left_out": sum(train.left_out.values()),
         "left_out_by_reason": train.left_out,
+        "heldout_left_out_by_reason": heldout.left_out,
     }
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import tempfile
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -135,6 +135,12 @@ class Shard(TypedDict):
     sha256: str
 
 
+class SupervisedShard(Shard):
+    """A file of supervised rows as the manifest lists it, with the rows of each arm in it."""
+
+    arms: dict[str, int]
+
+
 def is_heldout(group: str, share: float) -> bool:
     """Say whether a pair, or a seed without one, is kept out of training: by content alone."""
     return int(digest("heldout", group), 16) < share * 16**ID_HEX
@@ -174,7 +180,7 @@ def write_shards(
     *,
     recipes: Mapping[str, Recipe],
     policy: Policy,
-) -> list[Shard]:
+) -> list[SupervisedShard]:
     """Write the accepted traces as `sft/train-*.parquet` and `sft/heldout-*.parquet`.
 
     Args:
@@ -208,9 +214,14 @@ def write_shards(
         assert spill.num_rows == len(accepted), f"{len(accepted)} rows, {spill.num_rows} found"
         return [
             # One chunk: where chunks end would otherwise show in the file's pages.
-            write_shard(folder, name, spill.take(index).sort_by("row_id").combine_chunks())
+            _write_supervised(folder, name, spill.take(index).sort_by("row_id").combine_chunks())
             for index, name in enumerate(names)
         ]
+
+
+def _write_supervised(folder: str, name: str, table: pa.Table) -> SupervisedShard:
+    arms = Counter(table["arm"].to_pylist())
+    return {**write_shard(folder, name, table), "arms": dict(sorted(arms.items()))}
 
 
 def _kept(

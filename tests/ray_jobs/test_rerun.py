@@ -24,7 +24,7 @@ from synth.models.identity import identify
 from synth.pools.layout import PoolPlan
 from synth.records import ABILITIES
 from tests.ray_jobs.conftest import Cli
-from train.config import Job
+from train.encode import Job
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\..*")
 

@@ -1,10 +1,12 @@
 """What tests that train share."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.train.curated import random_model
+from train.evals import stats as intervals
 
 
 @pytest.fixture(scope="module")
@@ -26,3 +28,16 @@ def ray_train() -> Iterator[None]:
         join_ray()
         yield
         ray.shutdown()
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many clusters were resampled each time that resamples were drawn."""
+    draw, found = intervals.resampled_sums, list[int]()
+
+    def noting(clusters: Any, resamples: int, seed: int) -> Any:
+        found.append(len(clusters))
+        return draw(clusters, resamples, seed)
+
+    monkeypatch.setattr(intervals, "resampled_sums", noting)
+    return found

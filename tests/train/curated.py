@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,17 @@ def write_curated(
     heldout: Sequence[dict[str, Any]] = (),
     pairs: Sequence[dict[str, Any]] = (),
     heldout_pairs: Sequence[dict[str, Any]] = (),
+    shard_rows: int = 1000,
 ) -> Path:
     """Write rows, and pairs of one arm and training, as curation does."""
     folder = run / "curated" / "default"
     shards = []
     for split, rows in (("train", train), ("heldout", heldout)):
-        shards.append(_write(folder, f"sft/{split}-00000-of-00001.parquet", rows, SFT))
+        starts = range(0, max(1, len(rows)), shard_rows)
+        for index, start in enumerate(starts):
+            name, part = f"{index:05d}-of-{len(starts):05d}", rows[start : start + shard_rows]
+            shard = _write(folder, f"sft/{split}-{name}.parquet", part, SFT)
+            shards.append(shard | {"arms": Counter(row["arm"] for row in part)})
     for split, rows in (("train", pairs), ("heldout", heldout_pairs)):
         if rows:
             arm, training = rows[0]["arm"], rows[0]["training"]

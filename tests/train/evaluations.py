@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -98,13 +98,14 @@ def run_with(replies: Replies) -> RunBatch:
     """
     kept: dict[str, dict[str, dict[str, Any]]] = {}
 
-    def run(batch: Batch) -> pa.Table:
+    def run(batch: Batch) -> Iterator[pa.Table]:
         rows = kept.setdefault(batch.workspace, {})
         name = batch.stage.removeprefix("evaluate ")
-        for item in batch.items:
-            if item.item_id not in rows:
-                rows[item.item_id] = _row(name, item, replies)
-        return pa.Table.from_pylist([rows[item.item_id] for item in batch.items], schema=TRACES)
+        for part in batch.parts:
+            for item in part:
+                if item.item_id not in rows:
+                    rows[item.item_id] = _row(name, item, replies)
+            yield pa.Table.from_pylist([rows[item.item_id] for item in part], schema=TRACES)
 
     return run
 

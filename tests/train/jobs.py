@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from train.config import FinetuneConfig, Job, Kind
+from train.config import FinetuneConfig, Kind
+from train.encode import Job
 
 UNDER_RAY_TRAIN = [  # marks of modules that train for real; the fixture is in conftest.py
     pytest.mark.train,
@@ -15,7 +16,7 @@ UNDER_RAY_TRAIN = [  # marks of modules that train for real; the fixture is in c
     pytest.mark.timeout(900),
     pytest.mark.usefixtures("ray_train"),
 ]
-OF_JOB = frozenset({"arm", "arms", "special_tokens", "training"})
+OF_JOB = frozenset({"arm", "arms", "chosen", "special_tokens", "training"})
 
 
 def job(base: str, curated: Path, kind: Kind = "dpo", **fields: Any) -> Job:

@@ -34,12 +34,12 @@ def whole_trajectory(pair: dict[str, Any]) -> dict[str, Any]:
 
 def trainer(base: str, folder: Path, pairs: list[dict[str, Any]], **fields: Any) -> Any:
     # Heavy: torch and TRL.
-    from train.data import encode_pairs  # noqa: PLC0415
+    from train.encode import encode_pairs  # noqa: PLC0415
     from train.tokens import load_vocabulary  # noqa: PLC0415
     from train.trainers import build_dpo_trainer  # noqa: PLC0415
 
     own = job(base, folder, **fields)
-    vocabulary = load_vocabulary(own)
+    vocabulary = load_vocabulary(own.base, own.revision, own.special_tokens)
     examples = encode_pairs(pairs, vocabulary.tokenizer, family_of(base), 256).examples
     assert len(examples) == len(pairs)
     return build_dpo_trainer(own, vocabulary, examples, [], str(folder / "out"), [])
@@ -60,7 +60,7 @@ def loss(trainer: Any, pairs: list[dict[str, Any]] | None = None) -> float:
     """Return the loss over a trainer's own pairs, or over others."""
     import torch  # noqa: PLC0415
 
-    from train.data import encode_pairs  # noqa: PLC0415
+    from train.encode import encode_pairs  # noqa: PLC0415
 
     rows = list(trainer.train_dataset)
     if pairs is not None:

@@ -14,7 +14,8 @@ from synth.models.families import STEP_TOKENS, family_of
 from synth.models.rendering import encode_chat
 from synth.recipes.surgery import write_steps
 from tests.train.curated import pair_row, sft_row, write_curated
-from train.data import encode_pairs, read_pairs, read_split
+from train.data import read_pairs, seed_ids
+from train.encode import encode_pairs
 from train.tokens import add_tokens
 
 END = "<|im_end|>"
@@ -106,8 +107,7 @@ def test_a_pair_that_can_not_be_learnt_from_is_left_out_and_counted(
     fields: dict[str, Any], reason: str
 ) -> None:
     encoded = encode(pair_row("s1", "srg", "No.", "Yes.") | fields)
-    assert (encoded.examples, encoded.left_out) == ([], {reason: 1})
-    assert encoded.seeds_left_out == {"s1"}
+    assert (encoded.examples, encoded.left_out) == ([], {"s1-srg": reason})
 
 
 def test_a_pair_just_within_the_length_is_kept_whole() -> None:
@@ -115,7 +115,7 @@ def test_a_pair_just_within_the_length_is_kept_whole() -> None:
     (example,) = encode(pair).examples
     length = len(example.prompt_ids) + len(example.rejected_ids)
     assert encode(pair, length).examples == [example]
-    assert encode(pair, length - 1).left_out == {"too_long": 1}
+    assert encode(pair, length - 1).left_out == {"s1-srg": "too_long"}
 
 
 @settings(deadline=None)
@@ -126,7 +126,7 @@ def test_what_is_encoded_is_the_text_of_either_side(
     ends = {"chosen_ends": chosen_ends, "rejected_ends": rejected_ends}
     pair = pair_row("s1", "srg", chosen, rejected, begun=begun, **ends)
     encoded = encode(pair)
-    assert len(encoded.examples) + sum(encoded.left_out.values()) == 1
+    assert len(encoded.examples) + len(encoded.left_out) == 1
     for example in encoded.examples:
         sides = [(example.chosen_ids, chosen, chosen_ends)]
         sides.append((example.rejected_ids, rejected, rejected_ends))
@@ -145,7 +145,7 @@ def test_a_trainings_pairs_are_its_own_and_ordered(tmp_path: Path) -> None:
     assert read_pairs(folder, "stair", "dpo", "heldout")["seed_id"].to_pylist() == ["h1"]
     assert not len(read_pairs(folder, "saro", "dpo", "train"))
     assert not len(read_pairs(folder, "stair", "prm", "train"))
-    assert len(read_split(folder, "train")) == 1
+    assert list(seed_ids(folder)) == ["a", "s2", "s1"]
 
 
 def test_a_shard_of_pairs_that_is_not_the_listed_one_is_refused(tmp_path: Path) -> None:

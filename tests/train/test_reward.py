@@ -20,12 +20,12 @@ def trainer(base: str, folder: Path, **fields: Any) -> Any:
     # Heavy: torch and TRL.
     from transformers import set_seed  # noqa: PLC0415
 
-    from train.data import load_pairs  # noqa: PLC0415
+    from train.encode import load_pairs  # noqa: PLC0415
     from train.tokens import load_vocabulary  # noqa: PLC0415
     from train.trainers import build_reward_trainer  # noqa: PLC0415
 
     own = job(base, write_curated(folder, [], pairs=PAIRS), "reward", **fields)
-    vocabulary = load_vocabulary(own)
+    vocabulary = load_vocabulary(own.base, own.revision, own.special_tokens)
     examples = load_pairs(own, vocabulary.tokenizer, "train").examples
     set_seed(own.config.seed)
     return build_reward_trainer(own, vocabulary, examples, [], str(folder / "out"), [])

@@ -1,5 +1,6 @@
 """The stage and its data; nothing here trains."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from synth.models.families import family_of
 from synth.models.rendering import encode_chat
 from tests.train.curated import sft_row, write_curated
 from train.config import FinetuneConfig
-from train.data import IGNORED, choose_rows, encode_rows, read_split
+from train.data import checked, read_keys, supervised
+from train.encode import IGNORED, encode_rows
 from train.students import finetune
 
 THOUGHT = "<think>\nA kitchen question.\n</think>\n\nUse a sharp knife."
@@ -56,8 +58,7 @@ def test_control_tokens_within_a_text_are_plain_text() -> None:
 
 def test_a_row_that_is_too_long_is_left_out_whole_and_counted() -> None:
     encoded = encode("How do I cut a carrot?", "word " * 300)
-    assert (encoded.examples, encoded.left_out) == ([], {"too_long": 1})
-    assert encoded.seeds_left_out == {"s1"}
+    assert (encoded.examples, encoded.left_out) == ([], {"s1-0-srg": "too_long"})
 
 
 def test_a_row_just_within_the_length_keeps_its_end() -> None:
@@ -66,25 +67,18 @@ def test_a_row_just_within_the_length_keeps_its_end() -> None:
     assert not encode("Hi", "Fine.", max_length=length - 1).examples
 
 
-def test_rows_are_chosen_over_all_shards_and_ordered(tmp_path: Path) -> None:
-    rows = [
-        sft_row("s2", "srg", "b", "B", sample=1),
-        sft_row("s2", "srg", "b", "B", sample=0),
-        sft_row("s1", "srg", "a", "A"),
-        sft_row("s2", "refusal", "b", "No"),
-    ]
-    folder = write_curated(tmp_path, rows)
-    chosen = choose_rows(read_split(str(folder), "train"), ("refusal", "srg"), "seeds")
-    assert chosen["srg"]["row_id"].to_pylist() == ["s2-0-srg"]
-    assert chosen["refusal"]["row_id"].to_pylist() == ["s2-0-refusal"]
-
-
-def test_a_shard_that_is_not_the_listed_one_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [lambda data: data + b" ", lambda data: b"#" * len(data)])
+def test_a_shard_that_is_not_the_listed_one_is_refused(
+    tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
     folder = write_curated(tmp_path, [sft_row("s1", "srg", "a", "A")])
-    shard = folder / "sft" / "train-00000-of-00001.parquet"
-    shard.write_bytes(shard.read_bytes() + b" ")
-    with pytest.raises(BadInput, match="sha256"):
-        read_split(str(folder), "train")
+    [entry] = supervised(str(folder), "train")
+    shard = folder / entry["path"]
+    shard.write_bytes(change(shard.read_bytes()))
+    for read in (read_keys, checked):
+        with pytest.raises(BadInput, match="curate again") as refused:
+            read(str(folder), entry)
+        assert refused.value.file == str(shard)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.data import POOL, order_rows
+from train.encode import POOL, order_rows
 
 lengths = st.lists(st.integers(1, 500), max_size=200)
 batch_sizes = st.integers(1, 9)

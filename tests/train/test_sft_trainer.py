@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.train.curated import sft_row, write_curated
 from tests.train.jobs import job
-from train.data import IGNORED, Example
+from train.encode import IGNORED, Example
 
 pytestmark = pytest.mark.train
 
@@ -30,7 +29,14 @@ def trainer(base: str, output: Path, **section: Any) -> Any:
     from train.trainers import build_trainer  # noqa: PLC0415
 
     own = job(base, output, "sft", **{"epochs": 1, "batch_size": 4, **section})
-    return build_trainer(own, load_vocabulary(own), examples(), [], str(output), [])
+    return build_trainer(
+        own,
+        load_vocabulary(own.base, own.revision, own.special_tokens),
+        examples(),
+        [],
+        str(output),
+        [],
+    )
 
 
 def test_the_loss_is_the_mean_over_completion_tokens(base: str, tmp_path: Path) -> None:
@@ -76,38 +82,3 @@ def test_attention_over_a_whole_sequence_is_told_apart_from_packing() -> None:
 
     assert not keeps_apart(leaky)  # type: ignore[arg-type]
     assert keeps_apart(blind)  # type: ignore[arg-type]
-
-
-def test_a_seed_that_one_arm_leaves_out_is_left_out_of_all(base: str, tmp_path: Path) -> None:
-    from transformers import AutoTokenizer  # noqa: PLC0415
-
-    from train.data import load_rows  # noqa: PLC0415
-
-    long, short = "word " * 200, "Fine."
-    rows = [sft_row(seed, arm, "Hi", short) for seed in ("s1", "s2") for arm in ("a", "b")]
-    rows[3]["completion"][0]["content"] = long
-    folder = write_curated(tmp_path, rows)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    for match, kept, left_out in (("seeds", ["s1"], {"another_arm": 1}), (None, ["s1", "s2"], {})):
-        own = job(base, folder, "sft", arm="a", arms=("a", "b"), match=match, max_length=64)
-        loaded = load_rows(own, tokenizer, "train")
-        assert [example.seed_id for example in loaded.examples] == kept
-        assert loaded.left_out == left_out
-
-
-def test_arms_of_equally_many_rows_stay_so_when_one_has_to_leave_a_row_out(
-    base: str, tmp_path: Path
-) -> None:
-    from transformers import AutoTokenizer  # noqa: PLC0415
-
-    from train.data import load_rows  # noqa: PLC0415
-
-    rows = [sft_row(f"a{i}", "a", "Hi", "Fine.") for i in range(5)]
-    rows += [sft_row(f"b{i}", "b", "Hi", "word " * 200 if i == 1 else "Fine.") for i in range(3)]
-    folder = write_curated(tmp_path, rows)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    for arm, left_out in (("a", {"another_arm": 1}), ("b", {"too_long": 1})):
-        own = job(base, folder, "sft", arm=arm, arms=("a", "b"), match="rows", max_length=64)
-        loaded = load_rows(own, tokenizer, "train")
-        assert len(loaded.examples) == 2
-        assert loaded.left_out == left_out

@@ -28,7 +28,8 @@ def run(tmp_path: Path) -> SynthConfig:
     """A run whose two arms have the same rows, so that they train alike."""
     texts = [(f"s{i:02}", f"Question {i}, " * (1 + i % 5), f"Answer {i}.") for i in range(NUM_ROWS)]
     train = [sft_row(s, arm, p, c) for s, p, c in texts for arm in ("refusal", "srg")]
-    write_curated(tmp_path / "run", train, [sft_row("h0", "srg", "Held out?", "Yes.")])
+    heldout = [sft_row("h0", "srg", "Held out?", "Yes.")]
+    write_curated(tmp_path / "run", train, heldout, shard_rows=NUM_ROWS)
     return SynthConfig(run=str(tmp_path / "run"), recipe=("refusal", "srg"))
 
 
@@ -54,6 +55,8 @@ def test_killed_trainings_go_on_and_come_out_as_if_never_killed(
     assert killed["steps"] == STEPS
     assert curve(killed) == curve(unharmed)
     assert killed["tokens"] == unharmed["tokens"]
+    assert (unharmed["rows"], unharmed["heldout_rows"]) == (NUM_ROWS, 0)
+    assert unharmed["heldout_left_out_by_reason"] == {"not_in_every_arm": 1}
     assert not list((models / ".train").iterdir())
 
 

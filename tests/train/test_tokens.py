@@ -20,7 +20,7 @@ def loaded(base: str, tokens: Sequence[str] = STEP_TOKENS, **fields: Any) -> Any
     from train.trainers import load_base  # noqa: PLC0415
 
     own = job(base, Path(), special_tokens=tuple(tokens), **fields)
-    vocabulary = load_vocabulary(own)
+    vocabulary = load_vocabulary(own.base, own.revision, own.special_tokens)
     return vocabulary, load_base(own, vocabulary)
 
 

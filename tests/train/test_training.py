@@ -1,5 +1,6 @@
 """A training before it starts: what it waits for, and what becomes of it without any pair."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,12 @@ import pytest
 from synth.config.schema import ModelConfig, SynthConfig
 from synth.errors import BadInput
 from synth.models.identity import identify
+from synth.recipes.base import SFT, Recipe
 from synth.students import trainings
 from synth.workspace.stage import MANIFEST
 from tests.synth.trainings import PAIRING
 from tests.train.curated import sft_row, write_curated
-from train.config import FinetuneConfig
+from train.config import FinetuneConfig, Match
 from train.students import Finetuned, Plan, Training, finetune, make
 
 
@@ -54,6 +56,22 @@ def test_a_student_without_pairs_may_stay_what_it_was(tmp_path: Path, base: Path
     assert [file["path"] for file in kept["files"]] == ["config.json"]
     student = tmp_path / "models" / "pairing"
     assert [path.name for path in student.iterdir()] == ["config.json"]  # the manifest is its own
+
+
+def test_the_tokens_of_arms_that_it_is_matched_with_decide_about_a_training(
+    tmp_path: Path, base: Path
+) -> None:
+    training = preferring(tmp_path, base, FinetuneConfig())
+    own, beside = (replace(PAIRING, name=name) for name in ("pairing", "beside"))
+    marked = replace(beside, special_tokens=("<mark>",))
+
+    def digest_of(match: Match, other: Recipe) -> str:
+        config = FinetuneConfig(match=match)
+        plan = replace(training.plan, recipes={"pairing": own, "beside": other})
+        return replace(training, plan=plan, train=SFT, config=config).inputs["finetune"]
+
+    assert digest_of("seeds", beside) != digest_of("seeds", marked)
+    assert digest_of(None, beside) == digest_of(None, marked)
 
 
 def test_a_training_waits_for_the_steps_before_it(tmp_path: Path, base: Path) -> None:

@@ -27,6 +27,7 @@ from synth.records import Ability, Item, Outcome, Reply, Sampling, Trace, digest
 from synth.students import is_trained, model_folder, trained_model
 from synth.workspace.workspace import batch_workspace
 from train.evals.config import BASE, EvaluateConfig, Search
+from train.evals.judge import COLUMNS
 from train.evals.rewrites import make_rewrites
 from train.evals.suites import (
     RECIPE,
@@ -351,10 +352,11 @@ def answers_batch(run: str, section: EvaluateConfig, subject: Subject, items: li
     return Batch(
         stage=f"evaluate {subject.name}",
         workspace=batch_workspace(run, f"answers-{subject.name}", fingerprint),
-        items=items,
+        parts=[items],
         recipe=recipe,
         options={} if searched is None else searched.search.options,
         models=subject.roles,
         sampling=Sampling(**section.sampling.model_dump()),
         fingerprint=fingerprint,
+        columns=COLUMNS,
     )

@@ -28,13 +28,13 @@ from train.evals.metrics import (
     terms_of,
     unsafe_by,
 )
-from train.evals.records import RULES, Record
+from train.evals.records import RULES, Scored
 from train.evals.stats import MIN_SEEDS, Estimate, Resampling, Term, nested_estimate
 from train.evals.utility import SUITE as UTILITY
 
 UNLIKE_TRUNCATION = 0.05  # beyond this difference of cut answers a comparison is marked
 
-Records = Mapping[str, Sequence[Record]]
+Records = Mapping[str, Sequence[Scored]]
 
 Students = Mapping[str, Sequence[str]]
 
@@ -89,30 +89,33 @@ def compare(
         arms: The arms among the models.
     """
     primary = primary_comparison(config, list(records), arms)
+    groups = {name: group(found) for name, found in records.items()}
     metrics_compared = [m for m in get_args(Metric) if m != "asr" or judge != RULES]
     wanted = [
         Comparison(metric=metric, model=model, baseline=baseline, attack=attack, suite=suite)
-        for baseline, model in combinations(records, 2)
-        for suite, attack in group(next(iter(records.values())))
+        for baseline, model in combinations(groups, 2)
+        for suite, attack in next(iter(groups.values()))
         if suite != UTILITY
         for metric in metrics_compared
     ]
     known = () if primary is None else (primary, _turned(primary))
-    rest = [_compare(records, one, config, judge) for one in wanted if one not in known]
+    rest = [_compare(groups, one, config, judge) for one in wanted if one not in known]
     tested = [one for one in rest if one["p"] is not None]
     adjusted = stats.holm([one["p"] for one in tested])
     for one, p_holm in zip(tested, adjusted, strict=True):
         one["p_holm"] = round(p_holm, DIGITS)
     return {
-        "primary": None if primary is None else _compare(records, primary, config, judge),
+        "primary": None if primary is None else _compare(groups, primary, config, judge),
         "others": rest,
     }
 
 
-def _compare(records: Records, wanted: Comparison, config: EvaluateConfig, judge: str) -> Json:
+def _compare(
+    groups: Mapping[str, Groups], wanted: Comparison, config: EvaluateConfig, judge: str
+) -> Json:
     resampling = Resampling(resamples=config.bootstrap_resamples, seed=config.seed)
     asked = [
-        decoded(group(records[name]).get((wanted.suite, wanted.attack), []), wanted.decoding)
+        decoded(groups[name].get((wanted.suite, wanted.attack), []), wanted.decoding)
         for name in (wanted.model, wanted.baseline)
     ]
     cut = _cut_share(asked[0]) - _cut_share(asked[1])
@@ -121,16 +124,19 @@ def _compare(records: Records, wanted: Comparison, config: EvaluateConfig, judge
     terms = terms_of(
         headline(model, wanted.metric, judge) + headline(baseline, wanted.metric, judge, -1.0)
     )
-    found = stats.estimate(terms, resampling)
+    means = detectable = None
+    if all(term.values for term in terms):
+        means = stats.resampled_means(terms, resampling)
+        detectable = stats.detectable(terms, resampling, means)
     single = _single_question(wanted.metric, judge) if _one_answer_each(wanted, config) else None
     test, p = _test(model, baseline, single, terms, resampling)
     return wanted.model_dump() | {
-        "difference": estimate_json(found),
+        "difference": estimate_json(stats.estimate(terms, resampling, means)),
         "prompts": sum(len(term.values) for term in terms) // 2,
         "test": test,
         "p": None if p is None else round(p, DIGITS),
-        "detectable": _detectable(terms, resampling),
-        "enough": stats.enough(terms, resampling),
+        "detectable": None if detectable is None else round(detectable, DIGITS),
+        "enough": stats.enough(detectable),
         "truncation_difference": round(cut, DIGITS),
         "truncation_unlike": abs(cut) > UNLIKE_TRUNCATION,
     }
@@ -155,8 +161,8 @@ def _single_question(metric: str, judge: str) -> tuple[str, Property] | None:
 
 
 def _test(
-    model: list[Record],
-    baseline: list[Record],
+    model: list[Scored],
+    baseline: list[Scored],
     single: tuple[str, Property] | None,
     terms: Sequence[Term],
     resampling: Resampling,
@@ -174,25 +180,19 @@ def _test(
     return "mcnemar exact", p
 
 
-def _shares_clusters(records: Sequence[Record]) -> bool:
+def _shares_clusters(records: Sequence[Scored]) -> bool:
     """Say whether two of the prompts belong together, which McNemar's test knows nothing of."""
     return len({r.cluster for r in records}) < len({r.origin for r in records})
 
 
-def _detectable(terms: Sequence[Term], resampling: Resampling) -> float | None:
-    if not all(term.values for term in terms):
-        return None
-    return round(stats.detectable(terms, resampling), DIGITS)
-
-
-def _cut_share(records: Sequence[Record]) -> float:
+def _cut_share(records: Sequence[Scored]) -> float:
     made = [record.truncated for record in records if record.generated]
     return sum(made) / len(made) if made else 0.0
 
 
 def compare_methods(
     students: Students,
-    records: Mapping[str, Sequence[Record]],
+    records: Mapping[str, Sequence[Scored]],
     section: EvaluateConfig,
     judge: str,
 ) -> list[Json]:

@@ -7,9 +7,13 @@ again, and counting again gives the same bytes. Each model's results are a stage
 """
 
 import json
+import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+
+import pyarrow as pa
 
 from synth import storage
 from synth.batch import Batch, RunBatch
@@ -35,6 +39,7 @@ from train.evals.config import BASE, EvaluateConfig
 from train.evals.faithfulness.stage import faithfulness
 from train.evals.helpfulness import helpfulness
 from train.evals.judge import (
+    Read,
     Seat,
     headline_judge,
     judge_records,
@@ -45,18 +50,16 @@ from train.evals.judge import (
 )
 from train.evals.lm_harness import benchmark, check_installed
 from train.evals.metrics import Json
-from train.evals.records import Record, write_records
+from train.evals.records import Record, read_records, read_scored, write_records
 from train.evals.representation.stage import check_models, represent
 from train.evals.results import results
 from train.evals.rewrites import back_translations, rewriter_id
 from train.evals.stats import Resampling
 from train.evals.suites import overlaps
-from train.evals.utility import utility_comparison
+from train.evals.utility import IS_UTILITY, utility_comparison
 
 RECORDS_FILE, RESULTS_FILE = "records.parquet", "results.json"
 COMPARISON_FILE, CARD_FILE, CARD_PAGE = "comparison.json", "card.json", "card.md"
-
-Records = Mapping[str, Sequence[Record]]
 
 OWN_FOLDERS = ("representation", "faithfulness")  # in `evals/`, beside those of the models
 SCORING_VERSION = 2  # raised by hand when a record or a result would change
@@ -109,20 +112,23 @@ def model_folder(run: str, name: str) -> str:
     return storage.join(run, "evals", name)
 
 
-def conclude(
-    of: Evaluation, run_batch: RunBatch, records: Records, manifests: Mapping[str, Manifest]
-) -> Manifest:
+def records_path(run: str, name: str) -> str:
+    """Return the file of one model's records."""
+    return storage.join(model_folder(run, name), RECORDS_FILE)
+
+
+def conclude(of: Evaluation, run_batch: RunBatch, manifests: Mapping[str, Manifest]) -> Manifest:
     """Compare the models and write the card, unless that is done already.
 
     Args:
-        of: The evaluation.
+        of: The evaluation; every model's records are written.
         run_batch: Runs what a judge that compares is asked.
-        records: By model, judged.
         manifests: Each model's.
     """
-    section, names = of.section, list(records)
+    section, names = of.section, list(manifests)
+    paths = {name: records_path(of.config.run, name) for name in names}
     resampling = Resampling(resamples=section.bootstrap_resamples, seed=section.seed)
-    preferred = helpfulness(of.config.run, run_batch, of.panel, records, resampling)
+    preferred = helpfulness(of.config.run, run_batch, of.panel, paths, resampling)
     arms = [own[0] for own in of.students.values()]
     primary = primary_comparison(section, names, arms)
     train = split_seeds(load_seeds(of.config.seeds), of.config.seeds.eval_share).train
@@ -138,10 +144,12 @@ def conclude(
 
     def make() -> Manifest:
         judge = headline_judge(of.panel)
-        comparison: Json = compare(records, section, judge, arms) | {
-            "utility": utility_comparison(records, resampling),
+        scored = {name: read_scored(path) for name, path in paths.items()}
+        questions = {name: read_records(path, IS_UTILITY) for name, path in paths.items()}
+        comparison: Json = compare(scored, section, judge, arms) | {
+            "utility": utility_comparison(questions, resampling),
             "helpfulness": preferred,
-            "methods": compare_methods(of.students, records, section, judge),
+            "methods": compare_methods(of.students, scored, section, judge),
         }
         written = _card(of, names, manifests, comparison, train)
         for file, data in (
@@ -234,11 +242,10 @@ def evaluate(
             if (evaluated := [name for name in own if name in models])
         },
     )
-    records = judge_records(config.run, run_batch, of.panel, _answers(of, run_batch, subjects))
-    manifests = {name: _count(of, subjects[name], records[name]) for name in names}
-    for name, subject in subjects.items():
-        publish_measures(Workspace(_batch(of, subject).workspace), of.panel, records[name])
-    conclude(of, run_batch, records, manifests)
+    with _scored(of, run_batch, subjects) as read:
+        judged = judge_records(config.run, run_batch, of.panel, names, read)
+        manifests = {name: _finish(of, subjects[name], next(judged)) for name in names}
+    conclude(of, run_batch, manifests)
     if section.representation is not None:
         represent(config, section, section.representation, of.questions.prompts, models)
     if section.faithfulness is not None:
@@ -260,31 +267,41 @@ def _batch(of: Evaluation, subject: Subject) -> Batch:
     return answers_batch(of.config.run, of.section, subject, of.questions.items)
 
 
-def _answers(
-    of: Evaluation, run_batch: RunBatch, subjects: Mapping[str, Subject]
-) -> dict[str, list[Record]]:
-    """Return every subject's answers as records, those to translated prompts in English."""
+@contextmanager
+def _scored(of: Evaluation, run_batch: RunBatch, subjects: Mapping[str, Subject]) -> Iterator[Read]:
+    """Give what reads every subject's answers as records, those to translations in English."""
+    answered = {name: run_batch(_batch(of, subject)) for name, subject in subjects.items()}
+
+    def answers(name: str, attack: str) -> dict[str, str]:
+        return _answers(of, run_batch(_batch(of, subjects[name])), attack)
+
+    english = back_translations(of.config, of.section, list(subjects), answers, run_batch)
+    with tempfile.TemporaryDirectory(prefix="guideweave-") as folder:
+        paths = {name: storage.join(folder, f"{name}.parquet") for name in subjects}
+        for name, tables in answered.items():
+            write_records(paths[name], _score(of, tables, next(english)))
+        yield lambda name: read_records(paths[name])
+
+
+def _answers(of: Evaluation, tables: Iterator[pa.Table], attack: str) -> dict[str, str]:
+    """Return a subject's answers to an attack, by `item_id`."""
+    [table] = tables
     items = of.questions.items
-    tables = {name: run_batch(_batch(of, subject)) for name, subject in subjects.items()}
-    attacks = {item.item_id: item.payload["transform"] for item in items}
-    foreign: dict[str, dict[str, str]] = {}
-    for name, table in tables.items():
-        for row in table.select(["item_id", "answer"]).to_pylist():
-            key, attack = f"{name}/{row['item_id']}", attacks[row["item_id"]]
-            foreign.setdefault(attack, {})[key] = row["answer"] or ""
-    english = back_translations(of.config, of.section, foreign, run_batch)
-    return {
-        name: score(
-            items,
-            table,
-            {
-                item.item_id: english[key]
-                for item in items
-                if (key := f"{name}/{item.item_id}") in english
-            },
-        )
-        for name, table in tables.items()
-    }
+    ids = {item.item_id for item in items if item.payload["transform"] == attack}
+    told = zip(table["item_id"].to_pylist(), table["answer"].to_pylist(), strict=True)
+    return {item_id: answer or "" for item_id, answer in told if item_id in ids}
+
+
+def _score(of: Evaluation, tables: Iterator[pa.Table], english: Mapping[str, str]) -> list[Record]:
+    [table] = tables
+    return score(of.questions.items, table, english)
+
+
+def _finish(of: Evaluation, subject: Subject, records: Sequence[Record]) -> Manifest:
+    """Write a subject's records, its results, and its answers' verdicts beside them."""
+    manifest = _count(of, subject, records)
+    publish_measures(Workspace(_batch(of, subject).workspace), of.panel, records)
+    return manifest
 
 
 def _count(of: Evaluation, subject: Subject, records: Sequence[Record]) -> Manifest:
@@ -301,7 +318,7 @@ def _count(of: Evaluation, subject: Subject, records: Sequence[Record]) -> Manif
     }
 
     def make() -> Manifest:
-        write_records(storage.join(folder, RECORDS_FILE), records)
+        write_records(records_path(of.config.run, subject.name), records)
         found = results(subject.name, records, of.section, of.panel, of.questions.inexpressible)
         storage.publish(storage.join(folder, RESULTS_FILE), dump(found))
         outcomes = dict(sorted(Counter(record.outcome for record in records).items()))

@@ -12,7 +12,7 @@ utility suite has right and wrong answers, so nobody is asked about those.
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from synth import storage
-from synth.batch import RunBatch, asking_revision, judge_exchanges, judge_revision
+from synth.batch import RunBatch, asking_revision, judge_parts, judge_revision
 from synth.config.schema import ModelConfig, SynthConfig
 from synth.errors import BadInput
 from synth.judges import find_judge
@@ -47,7 +47,7 @@ from train.evals.attacks import read_reply
 from train.evals.certify import Certificate, matches, read_certificate
 from train.evals.config import EvaluateConfig, JudgeConfig
 from train.evals.metrics import DIGITS, Json
-from train.evals.records import RULES, Judged, Record, Scope
+from train.evals.records import RULES, Judged, Record, Scope, Scored
 from train.evals.utility import SUITE as UTILITY
 
 log = logging.getLogger(__name__)
@@ -56,8 +56,8 @@ COLUMNS = ["row_id", "item_id", "outcome", "reasoning", "answer", "payload", "ou
 _TAGS = (THINK_OPEN, THINK_CLOSE)
 
 UNCLOSED = "unclosed_reasoning"
-Records = Mapping[str, Sequence[Record]]
-Place = tuple[str, int, Scope]  # model, position among its records, what is judged
+Read = Callable[[str], Sequence[Record]]  # of a model, by its name
+Place = tuple[int, Scope]  # position among a model's records, what is judged
 
 MOST_ROWS = 50  # listed of each pair, in the order of their ids
 
@@ -284,27 +284,30 @@ def _verdict(outcome: str, closed: bool, answer: str, prompt: str) -> dict[str, 
 
 
 def judge_records(
-    run: str, run_batch: RunBatch, panel: Sequence[Seat], records: Records
-) -> dict[str, list[Record]]:
-    """Return every model's records with what the panel's models say of them.
+    run: str, run_batch: RunBatch, panel: Sequence[Seat], names: Sequence[str], read: Read
+) -> Iterator[list[Record]]:
+    """Return every model's records with what the panel's models say of them, read in turn.
 
     Args:
         run: The run directory.
         run_batch: Runs a batch.
         panel: The judges; rules have spoken already, when the records were made.
-        records: By model.
+        names: Of the models.
+        read: Reads the records of one; it is asked for them again for each judge.
     """
-    judged = {name: list(found) for name, found in records.items()}
-    for seat in panel:
-        if _looks_at_one(seat):
-            _judge(run, run_batch, seat, judged)
-    return judged
+    seats = [seat for seat in panel if _looks_at_one(seat)]
+    said = [
+        ask_seat(run, run_batch, seat, map(partial(_exchanges, seat, read), names))
+        for seat in seats
+    ]
+    # Nothing here keeps a model's records while the next one's are read.
+    return (_judged(seats, list(map(next, said)), read(name)) for name in names)
 
 
 def ask_seat(
-    run: str, run_batch: RunBatch, seat: Seat, exchanges: Sequence[Exchange]
-) -> list[Verdict]:
-    """Return what a seat's model says of each exchange, all asked in one batch.
+    run: str, run_batch: RunBatch, seat: Seat, parts: Iterable[Sequence[Exchange]]
+) -> Iterator[list[Verdict]]:
+    """Return what a seat's model says of the exchanges of each part, all asked in one batch.
 
     Seats that ask one question of one model share its replies.
     """
@@ -313,7 +316,7 @@ def ask_seat(
     revision = asking_revision(seat.judge, seat.model)
     workspace = batch_workspace(run, f"verdicts-{seat.judge.question}", revision)
     stage = f"judge {seat.judge.name}"
-    return judge_exchanges(run_batch, workspace, seat.judge, seat.model, exchanges, stage)
+    return judge_parts(run_batch, workspace, seat.judge, seat.model, parts, stage)
 
 
 def publish_measures(
@@ -358,8 +361,12 @@ def _answered(folder: str, lease: str) -> list[str]:
 
 def _publish(folder: str, seat: Seat, scope: Scope, lease: str, answers: Sequence[Record]) -> None:
     """Publish what a seat says of a lease's answers, unless a verdict failed."""
-    found = {record.row_id: record.says(seat.judge.name, scope) for record in answers}
-    told = {row_id: one for row_id, one in found.items() if one is not None}
+    told = {
+        record.row_id: one
+        for record in answers
+        for one in record.judged
+        if (one.judge, one.scope) == (seat.judge.name, scope)
+    }
     if not any(one.reason.startswith(Outcome.FAILED) for one in told.values()):
         judgements = [Judgement(one.value, one.verdict, one.raw) for one in told.values()]
         name = _measure(seat, scope)
@@ -371,24 +378,41 @@ def _looks_at_one(seat: Seat) -> bool:
     return isinstance(seat.judge, ModelJudge) and not seat.compares
 
 
-def _judge(run: str, run_batch: RunBatch, seat: Seat, judged: dict[str, list[Record]]) -> None:
-    """Add one judge's verdicts on all that concerns it to `judged`."""
-    places: list[Place] = [
-        (name, index, scope)
+def _exchanges(seat: Seat, read: Read, name: str) -> list[Exchange]:
+    """Return what a judge is shown of a model's records."""
+    records = read(name)
+    return [
+        _exchange(records[index], scope)
+        for index, scope in _places(seat, records)
+        if _unaskable(records[index], scope) is None
+    ]
+
+
+def _judged(
+    seats: Sequence[Seat], said: Sequence[Sequence[Verdict]], records: Sequence[Record]
+) -> list[Record]:
+    """Return a model's records with what each judge says of all that concerns it."""
+    judged: list[list[Judged]] = [[] for _ in records]
+    for seat, verdicts in zip(seats, said, strict=True):
+        left = iter(verdicts)
+        for index, scope in _places(seat, records):
+            why = _unaskable(records[index], scope)
+            verdict = next(left) if why is None else undetermined(why)
+            judged[index].append(_told(seat.judge.name, scope, verdict))
+    return [
+        replace(record, judged=(*record.judged, *told))
+        for record, told in zip(records, judged, strict=True)
+    ]
+
+
+def _places(seat: Seat, records: Sequence[Record]) -> list[Place]:
+    """Return all that concerns a judge."""
+    return [
+        (index, scope)
         for scope in seat.scopes
-        for name, found in judged.items()
-        for index, record in enumerate(found)
+        for index, record in enumerate(records)
         if _concerns(seat, scope, record)
     ]
-    reasons = {at: _unaskable(judged[at[0]][at[1]], at[2]) for at in places}
-    asked = [at for at in places if reasons[at] is None]
-    exchanges = [_exchange(judged[name][index], scope) for name, index, scope in asked]
-    found = dict(zip(asked, ask_seat(run, run_batch, seat, exchanges), strict=True))
-    for at in places:
-        name, index, scope = at
-        verdict = found.get(at) or undetermined(reasons[at] or "")
-        record, told = judged[name][index], _told(seat.judge.name, scope, verdict)
-        judged[name][index] = replace(record, judged=(*record.judged, told))
 
 
 def _concerns(seat: Seat, scope: Scope, record: Record) -> bool:
@@ -436,7 +460,7 @@ def _told(judge: str, scope: Scope, verdict: Verdict) -> Judged:
     )
 
 
-def disagreements(panel: Sequence[Seat], records: Sequence[Record]) -> list[Json]:
+def disagreements(panel: Sequence[Seat], records: Sequence[Scored]) -> list[Json]:
     """Return every pair of judges with the same classes, over the answers both have decided."""
     return [
         _pair(first.judge.name, second.judge.name, records)
@@ -445,7 +469,7 @@ def disagreements(panel: Sequence[Seat], records: Sequence[Record]) -> list[Json
     ]
 
 
-def _pair(first: str, second: str, records: Sequence[Record]) -> Json:
+def _pair(first: str, second: str, records: Sequence[Scored]) -> Json:
     both = list(_decided(first, second, records))
     unlike = sorted(row_id for row_id, one, other in both if one != other)
     kappa = cohen_kappa(*zip(*(pair[1:] for pair in both), strict=True)) if both else None
@@ -459,14 +483,14 @@ def _pair(first: str, second: str, records: Sequence[Record]) -> Json:
     }
 
 
-def _decided(first: str, second: str, records: Sequence[Record]) -> Iterator[tuple[str, str, str]]:
+def _decided(first: str, second: str, records: Sequence[Scored]) -> Iterator[tuple[str, str, str]]:
     for record in records:
         one, other = _said(record, first), _said(record, second)
         if UNDETERMINED not in (one, other):
             yield record.row_id, one, other
 
 
-def _said(record: Record, judge: str) -> str:
+def _said(record: Scored, judge: str) -> str:
     if judge == RULES:
         return record.verdict
     said = record.says(judge)

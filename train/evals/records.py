@@ -1,10 +1,16 @@
-"""The record of the evaluation: one row a prompt and answer, with what every judge says of it."""
+"""The record of the evaluation: one row a prompt and answer, with what every judge says of it.
 
-from collections.abc import Sequence
+A record is written whole and read by columns. Rates and comparisons count: they take what is
+`Scored`, a record without its texts, of all models at once. Only one model's records are ever
+in memory with their texts.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from synth import storage
@@ -16,9 +22,11 @@ RulesVerdict = Literal["refusal", "partial", "compliance", "off_topic", "undeter
 Decoding = Literal["sampled", "greedy"]
 Scope = Literal["answer", "reasoning", "both"]
 
+_AT_ONCE = 8192  # records that are plain data at a time
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Said:
     """What a model judge says of one answer.
 
     Attributes:
@@ -28,7 +36,6 @@ class Judged:
         reason: Why it is undetermined; empty otherwise.
         value: Its grade, where it gives one.
         categories: Hazard categories, as it calls them.
-        raw: Its own words.
     """
 
     judge: str
@@ -37,12 +44,22 @@ class Judged:
     reason: str = ""
     value: float | None = None
     categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged(Said):
+    """What a model judge says of one answer, with its own words.
+
+    Attributes:
+        raw: Those.
+    """
+
     raw: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One answer of one model.
+class Scored:
+    """What is counted of one answer of one model.
 
     Attributes:
         row_id: Of the trace it was scored from.
@@ -70,11 +87,6 @@ class Record:
         reasoning_words: Length of the reasoning.
         output_tokens: Tokens generated; None where nobody counted.
         finish_reason: `stop` or `length`; empty where nothing was generated.
-        untransformed: The prompt before any attack: what judges are shown.
-        prompt: What was sent.
-        reasoning: The reasoning part.
-        answer: The answer part, as written.
-        readable: The answer part in plain language; equal to `answer` where nothing is encoded.
         judged: What the model judges say of it.
     """
 
@@ -102,6 +114,31 @@ class Record:
     reasoning_words: int
     output_tokens: int | None
     finish_reason: str
+    judged: tuple[Said, ...] = ()
+
+    @property
+    def generated(self) -> bool:
+        """Whether there is a text at all: it was not refused, lost or interrupted on the way."""
+        return self.outcome in (Outcome.OK, Outcome.TRUNCATED)
+
+    def says(self, judge: str, scope: Scope = "answer") -> Said | None:
+        """Return what `judge` says of `scope`; None where it was not asked."""
+        return next((j for j in self.judged if (j.judge, j.scope) == (judge, scope)), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record(Scored):
+    """One answer of one model, with its texts.
+
+    Attributes:
+        untransformed: The prompt before any attack: what judges are shown.
+        prompt: What was sent.
+        reasoning: The reasoning part.
+        answer: The answer part, as written.
+        readable: The answer part in plain language; equal to `answer` where nothing is encoded.
+        judged: What the model judges say of it, in their own words too.
+    """
+
     untransformed: str
     prompt: str
     reasoning: str
@@ -109,15 +146,8 @@ class Record:
     readable: str
     judged: tuple[Judged, ...] = ()
 
-    @property
-    def generated(self) -> bool:
-        """Whether there is a text at all: it was not refused, lost or interrupted on the way."""
-        return self.outcome in (Outcome.OK, Outcome.TRUNCATED)
 
-    def says(self, judge: str, scope: Scope = "answer") -> Judged | None:
-        """Return what `judge` says of `scope`; None where it was not asked."""
-        return next((j for j in self.judged if (j.judge, j.scope) == (judge, scope)), None)
-
+AnyRecord = TypeVar("AnyRecord", bound=Scored)
 
 _ARROW: dict[Any, pa.DataType] = {
     bool: pa.bool_(),
@@ -133,7 +163,12 @@ def _schema(of: type) -> list[tuple[str, pa.DataType]]:
 
 
 _ARROW[tuple[Judged, ...]] = pa.list_(pa.struct(_schema(Judged)))
-RECORDS = pa.schema(_schema(Record))
+# What judges say stands last, where it has always stood.
+RECORDS = pa.schema(sorted(_schema(Record), key=lambda field: field[0] == "judged"))
+_SCORED = (
+    *(field.name for field in fields(Scored) if field.name != "judged"),
+    *(f"judged.list.element.{field.name}" for field in fields(Said)),
+)
 
 
 def write_records(path: str, records: Sequence[Record]) -> None:
@@ -144,11 +179,49 @@ def write_records(path: str, records: Sequence[Record]) -> None:
     storage.publish(path, sink.getvalue().to_pybytes())
 
 
-def read_records(path: str) -> list[Record]:
-    """Invert `write_records`."""
-    table = pq.read_table(pa.BufferReader(storage.read(path)))
-    return [Record(**row | {"judged": _judged(row["judged"])}) for row in table.to_pylist()]
+def read_records(path: str, only: pc.Expression | None = None) -> list[Record]:
+    """Return records with their texts.
+
+    Args:
+        path: Where `write_records` has put them.
+        only: Of which records, told by their columns; all where None.
+    """
+    return [_record(row) for row in _rows(path, None, only)]
 
 
-def _judged(rows: list[dict[str, Any]]) -> tuple[Judged, ...]:
-    return tuple(Judged(**row | {"categories": tuple(row["categories"])}) for row in rows)
+def read_scored(path: str, only: pc.Expression | None = None) -> list[Scored]:
+    """Return records without their texts, which are not read.
+
+    Args:
+        path: Where `write_records` has put them.
+        only: Of which records, told by their columns; all where None.
+    """
+    shared: dict[str, str] = {}  # what many records have in common is held once
+    return [_scored(row, shared) for row in _rows(path, _SCORED, only)]
+
+
+def _rows(
+    path: str, columns: Sequence[str] | None, only: pc.Expression | None
+) -> Iterator[dict[str, Any]]:
+    """Yield rows as plain data, of which some are read at a time."""
+    with storage.open_input(path) as source:
+        for batch in pq.ParquetFile(source).iter_batches(_AT_ONCE, columns=columns):
+            table = pa.Table.from_batches([batch])
+            yield from (table if only is None else table.filter(only)).to_pylist()
+
+
+def _record(row: dict[str, Any]) -> Record:
+    judged = (Judged(**_listed(one)) for one in row["judged"])
+    return Record(**row | {"judged": tuple(judged)})
+
+
+def _scored(row: dict[str, Any], shared: dict[str, str]) -> Scored:
+    def once(value: Any) -> Any:
+        return shared.setdefault(value, value) if isinstance(value, str) else value
+
+    judged = (Said(**{name: once(v) for name, v in _listed(one).items()}) for one in row["judged"])
+    return Scored(**{name: once(v) for name, v in row.items()} | {"judged": tuple(judged)})
+
+
+def _listed(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "categories": tuple(row["categories"])}

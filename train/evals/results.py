@@ -36,7 +36,7 @@ from train.evals.metrics import (
     said_by,
     unsafe_by,
 )
-from train.evals.records import RULES, Record
+from train.evals.records import RULES, Record, Scored
 from train.evals.stats import Resampling
 from train.evals.utility import SUITE as UTILITY
 from train.evals.utility import utility_summary
@@ -68,7 +68,7 @@ _OF_A_CERTIFICATE = {
 
 
 def attack_success(
-    rates: Rates, seat: Seat, sampled: Sequence[Record], greedy: Sequence[Record]
+    rates: Rates, seat: Seat, sampled: Sequence[Scored], greedy: Sequence[Scored]
 ) -> Json:
     """Return one judge's attack success on harmful prompts: ASR@1 and the curves over N."""
     shows = unsafe_by(seat.judge.name)
@@ -83,7 +83,7 @@ def attack_success(
     }
 
 
-def guard_rates(rates: Rates, seat: Seat, sampled: Sequence[Record]) -> Json:
+def guard_rates(rates: Rates, seat: Seat, sampled: Sequence[Scored]) -> Json:
     """Return how much of each scope one guard finds unsafe, and in which categories.
 
     Reasoning, and what leaks from it, is counted over the answers that have one.
@@ -105,13 +105,13 @@ def guard_rates(rates: Rates, seat: Seat, sampled: Sequence[Record]) -> Json:
     return found | {"categories": dict(counts.most_common(MANY_CATEGORIES))}
 
 
-def refusal_rates(rates: Rates, seat: Seat, sampled: Sequence[Record]) -> Json:
+def refusal_rates(rates: Rates, seat: Seat, sampled: Sequence[Scored]) -> Json:
     """Return how often one model judge says each of its classes of refusal."""
     name = seat.judge.name
     return {verdict: rates.rate(sampled, said_by(name, verdict)) for verdict in seat.judge.classes}
 
 
-def _corrected(rates: Rates, seat: Seat, sampled: Sequence[Record]) -> Json | None:
+def _corrected(rates: Rates, seat: Seat, sampled: Sequence[Scored]) -> Json | None:
     """Return the ASR less the judge's errors; None without a certificate, or for a proxy."""
     if seat.certificate is None or not seat.is_guard:
         return None
@@ -165,7 +165,7 @@ def results(
     }
 
 
-def _group(rates: Rates, panel: Sequence[Seat], records: list[Record], plain: list[Record]) -> Json:
+def _group(rates: Rates, panel: Sequence[Seat], records: list[Scored], plain: list[Scored]) -> Json:
     """Return one group: its labels, what compares them, and its distance from plain."""
     labels = dict.fromkeys(record.label for record in records)
     sampled = decoded(records, "sampled")
@@ -181,7 +181,7 @@ def _group(rates: Rates, panel: Sequence[Seat], records: list[Record], plain: li
 
 
 def generalisation_gap(
-    attacked: Sequence[Record], plain: Sequence[Record], judge: str, weight: float = 1.0
+    attacked: Sequence[Scored], plain: Sequence[Scored], judge: str, weight: float = 1.0
 ) -> list[Part]:
     """Return ASR under an attack minus ASR on the same prompts as they are.
 
@@ -195,7 +195,7 @@ def generalisation_gap(
 
 def _macro(rates: Rates, judge: str, suite: str, groups: Groups) -> Json:
     """Return the means over a suite's families of attacks, each family counting alike."""
-    families: dict[str, list[list[Record]]] = {}
+    families: dict[str, list[list[Scored]]] = {}
     for (of, attack), found in groups.items():
         if of == suite and attack != PLAIN:
             families.setdefault(found[0].family, []).append(found)
@@ -221,7 +221,7 @@ def _macro(rates: Rates, judge: str, suite: str, groups: Groups) -> Json:
     return macro | {"generalisation_gap": rates.combined(gaps)}
 
 
-def _label(rates: Rates, panel: Sequence[Seat], records: list[Record]) -> Json:
+def _label(rates: Rates, panel: Sequence[Seat], records: list[Scored]) -> Json:
     sampled, greedy = decoded(records, "sampled"), decoded(records, "greedy")
     reasons = Counter(r.reason for r in sampled if r.verdict == "undetermined")
     guards = [seat for seat in panel if seat.is_guard]

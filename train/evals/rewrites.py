@@ -6,9 +6,12 @@ that changes nothing, or that sends the rewriter's own refusal, would pass for s
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 from guidelines import GuidelineSet
 from synth.batch import Batch, RunBatch
@@ -45,6 +48,9 @@ ROLE = "rewriter"
 SAMPLING = Sampling(temperature=0.0, max_tokens=512)
 
 Details = Mapping[str, str]
+Texts = Mapping[str, tuple[str, Details]]
+
+Answers = Callable[[str, str], Mapping[str, str]]  # of a model, to an attack
 
 
 class Technique(NamedTuple):
@@ -137,61 +143,70 @@ def rewrite(
     run_batch: RunBatch,
     name: str,
     rewriter: Rewriter,
-    texts: Mapping[str, tuple[str, Details]],
+    texts: Texts,
     model: ModelConfig,
-    sampling: Sampling = SAMPLING,
 ) -> Rewritten:
-    """Have `model` rewrite texts.
+    """Have `model` rewrite texts; see `rewrite_parts`."""
+    if not texts:
+        return Rewritten(texts={}, failures={})
+    [found] = rewrite_parts(run, run_batch, name, rewriter, [texts], model)
+    return found
+
+
+def rewrite_parts(
+    run: str,
+    run_batch: RunBatch,
+    name: str,
+    rewriter: Rewriter,
+    parts: Iterable[Texts],
+    model: ModelConfig,
+) -> Iterator[Rewritten]:
+    """Have `model` rewrite the texts of all parts; return what became of each part's, in turn.
 
     Args:
         run: The run's folder.
         run_batch: Runs items through the scheduler.
         name: What progress and the workspace call it.
         rewriter: The task.
-        texts: Id to a text, and to what fills the task's fields for it.
+        parts: Of each, id to a text, and to what fills the task's fields for it.
         model: Who writes.
-        sampling: How.
     """
     fingerprint = digest(
-        REWRITE.version, rewriter.name, rewriter.version, identify(model).digest, asdict(sampling)
+        REWRITE.version, rewriter.name, rewriter.version, identify(model).digest, asdict(SAMPLING)
     )
-    items = {key: _item(rewriter, *text) for key, text in texts.items()}
-    if not items:
-        return Rewritten(texts={}, failures={})
+    asked: list[dict[str, str]] = []
     batch = Batch(
         stage=name,
         workspace=batch_workspace(run, name, fingerprint),
-        items=list({item.item_id: item for item in items.values()}.values()),
+        parts=map(partial(_items, rewriter, asked), parts),
         recipe="train.evals.rewrites.REWRITE",
         models={ROLE: model},
-        sampling=sampling,
+        sampling=SAMPLING,
         fingerprint=fingerprint,
+        columns=("item_id", "outcome", "prompt", "answer", "raw"),
     )
-    rows = _finished(run_batch(batch).to_pylist(), batch)
-    faults = {key: _fault(rewriter, rows[item.item_id]) for key, item in items.items()}
-    return Rewritten(
-        texts={
-            key: rows[item.item_id]["answer"] for key, item in items.items() if faults[key] is None
-        },
-        failures=counted(fault for fault in faults.values() if fault is not None),
-    )
+    return map(partial(_read_part, name, rewriter), run_batch(batch), asked)
 
 
 def translate_back(
-    run: str, run_batch: RunBatch, language: str, replies: Mapping[str, str], model: ModelConfig
-) -> Rewritten:
+    run: str,
+    run_batch: RunBatch,
+    language: str,
+    replies: Iterable[Mapping[str, str]],
+    model: ModelConfig,
+) -> Iterator[Rewritten]:
     """Translate replies to English, so that judges who know no other language can read them.
 
     Args:
         run: The run's folder.
         run_batch: Runs items through the scheduler.
         language: What the replies are written in, by its English name.
-        replies: Id to text. A reply that was in English already has no translation, and is
-            counted as `unchanged`.
+        replies: In parts; id to text. A reply that was in English already has no translation,
+            and is counted as `unchanged`.
         model: Who translates.
     """
-    texts = {key: (reply, {"language": language}) for key, reply in replies.items()}
-    return rewrite(run, run_batch, "back-translation", BACK_TRANSLATION, texts, model)
+    parts = map(partial(_in_language, language), replies)
+    return rewrite_parts(run, run_batch, "back-translation", BACK_TRANSLATION, parts, model)
 
 
 async def rewrite_step(
@@ -227,6 +242,18 @@ def _find(name: str) -> Rewriter:
     return BACK_TRANSLATION if name == BACK_TRANSLATION.name else REWRITERS[name]
 
 
+def _in_language(language: str, replies: Mapping[str, str]) -> Texts:
+    return {key: (reply, {"language": language}) for key, reply in replies.items()}
+
+
+def _items(rewriter: Rewriter, asked: list[dict[str, str]], texts: Texts) -> list[Item]:
+    """Return what is asked about a part, each once; `asked` learns the item of each text."""
+    items = {key: _item(rewriter, *text) for key, text in texts.items()}
+    ids = {key: item.item_id for key, item in items.items()}
+    asked.append(ids)
+    return list({ids[key]: item for key, item in items.items()}.values())
+
+
 def _item(rewriter: Rewriter, text: str, details: Details) -> Item:
     seed = Seed(
         seed_id=digest(text), prompt=text, label="borderline", category=rewriter.name, source=RECIPE
@@ -235,12 +262,22 @@ def _item(rewriter: Rewriter, text: str, details: Details) -> Item:
     return Item(seed=seed, recipe=RECIPE, payload=payload)
 
 
-def _finished(rows: list[dict[str, Any]], batch: Batch) -> dict[str, dict[str, Any]]:
-    """Return the rows by item; one that is missing is owed, and no failure to count."""
-    found = {row["item_id"]: row for row in rows if row["outcome"] != Outcome.INTERRUPTED}
-    if owed := len(batch.items) - len(found):
-        raise LookupError(f"{owed} of {len(batch.items)} rewrites of {batch.stage} are owed")
-    return found
+def _read_part(
+    name: str, rewriter: Rewriter, table: pa.Table, asked: Mapping[str, str]
+) -> Rewritten:
+    """Return what became of a part's texts; one without a row is owed, and no failure to count."""
+    rows = {
+        row["item_id"]: row for row in table.to_pylist() if row["outcome"] != Outcome.INTERRUPTED
+    }
+    if owed := len({*asked.values()} - rows.keys()):
+        raise LookupError(f"{owed} of {len({*asked.values()})} rewrites of {name} are owed")
+    faults = {key: _fault(rewriter, rows[item_id]) for key, item_id in asked.items()}
+    return Rewritten(
+        texts={
+            key: rows[item_id]["answer"] for key, item_id in asked.items() if faults[key] is None
+        },
+        failures=counted(fault for fault in faults.values() if fault is not None),
+    )
 
 
 def _fault(rewriter: Rewriter, row: Mapping[str, Any]) -> str | None:
@@ -329,31 +366,45 @@ def check_attacks(section: EvaluateConfig, suites: Sequence[Suite]) -> None:
 def back_translations(
     config: SynthConfig,
     section: EvaluateConfig,
-    answers: Mapping[str, Mapping[str, str]],
+    models: Sequence[str],
+    answers: Answers,
     run_batch: RunBatch,
-) -> dict[str, str]:
+) -> Iterator[dict[str, str]]:
     """Translate into English what translated prompts were answered with.
 
     Args:
         config: The run.
-        section: Names the attacks and the model.
-        answers: Name of an attack to its answers by id; only translations are looked at.
+        section: Names the attacks and the model that translates.
+        models: Who answered.
+        answers: Returns what one of them answered under an attack, by the item's id; asked for
+            translations alone.
         run_batch: Runs items through the scheduler.
 
     Returns:
-        The English by id, for the answers that were not English and could be translated.
+        Of each model, read when it is its turn, the English by id, for the answers that were not
+        English and could be translated.
     """
-    english: dict[str, str] = {}
-    for attack in section.attacks:
-        if attack.language is not None:
-            foreign = {
-                key: answer
-                for key, answer in answers.get(attack.called, {}).items()
-                if answer.strip() and not looks_like_language(answer)
-            }
-            model = _writer(config, section)
-            english |= translate_back(config.run, run_batch, attack.language, foreign, model).texts
-    return english
+    writer = _writer(config, section)
+    languages = {one.called: one.language for one in section.attacks if one.language is not None}
+    translated = [
+        translate_back(
+            config.run, run_batch, language, map(partial(_foreign, answers, attack), models), writer
+        )
+        for attack, language in languages.items()
+    ]
+    return (
+        {key: text for found in translated for key, text in next(found).texts.items()}
+        for _ in models
+    )
+
+
+def _foreign(answers: Answers, attack: str, model: str) -> dict[str, str]:
+    """Return a model's answers to an attack that are not English."""
+    return {
+        key: answer
+        for key, answer in answers(model, attack).items()
+        if answer.strip() and not looks_like_language(answer)
+    }
 
 
 def _writer(config: SynthConfig, section: EvaluateConfig) -> ModelConfig:

@@ -198,20 +198,27 @@ class Resampling:
     seed: int
 
 
-def estimate(terms: Sequence[Term], resampling: Resampling) -> Estimate:
+def estimate(
+    terms: Sequence[Term], resampling: Resampling, means: Floats | None = None
+) -> Estimate:
     """Return the sum of weighted means with a percentile interval over resampled clusters.
 
     A single rate that is a proportion of independent prompts has Wilson's interval instead:
     a bootstrap of 1 in 100 holds 0, and ends below the 3.7 % that 0 of 100 still allows. A
     bootstrap of equal values has no width at all: there the interval is Wilson's over prompts,
     combined for several terms by Newcombe's method.
+
+    Args:
+        terms: What is summed.
+        resampling: How often to draw, and from which seed.
+        means: `resampled_means` of these, where they are drawn already.
     """
     if not all(term.values for term in terms):
         return NOTHING
     value = math.fsum(term.weight * term.mean for term in terms)
     rate = len(terms) == 1 and terms[0].weight == 1
     if any(term.varies for term in terms) and not (rate and terms[0].proportion):
-        drawn = bootstrap(terms, resampling)
+        drawn = bootstrap(terms, resampling, means)
         if np.ptp(drawn) > NO_WIDTH:
             low, high = percentiles(drawn)
             return Estimate(value=value, low=low, high=high, method="cluster bootstrap")
@@ -222,18 +229,26 @@ def estimate(terms: Sequence[Term], resampling: Resampling) -> Estimate:
     return Estimate(value=value, low=low, high=high, method="newcombe")
 
 
-def ratio(numerator: Term, denominator: Term, resampling: Resampling) -> Estimate:
+def ratio(
+    numerator: Term, denominator: Term, resampling: Resampling, means: Floats | None = None
+) -> Estimate:
     """Return the ratio of two means, such as utility retention, whatever their weights.
 
     Clusters are resampled together, so prompts that both terms hold stay paired. Resamples
     whose denominator is 0 have no ratio and are left out; where they are too many to be left
     out of a 95 % interval, there is no interval. There is no value where the denominator is 0.
+
+    Args:
+        numerator: What is divided.
+        denominator: By what.
+        resampling: How often to draw, and from which seed.
+        means: `resampled_means` of the two, where they are drawn already.
     """
     terms = (numerator, denominator)
     if not all(term.values for term in terms) or denominator.mean == 0:
         return NOTHING
     value = numerator.mean / denominator.mean
-    means = resampled_means(terms, resampling)
+    means = resampled_means(terms, resampling) if means is None else means
     defined = means[means[:, 1] > 0]
     if len(defined) < len(means) * (1 + LEVEL) / 2:
         return Estimate(value=value, low=None, high=None, method="none")
@@ -245,19 +260,21 @@ def ratio(numerator: Term, denominator: Term, resampling: Resampling) -> Estimat
     return Estimate(value=value, low=low, high=high, method="mover")
 
 
-def bootstrap(terms: Sequence[Term], resampling: Resampling) -> Floats:
+def bootstrap(terms: Sequence[Term], resampling: Resampling, means: Floats | None = None) -> Floats:
     """Return the statistic on clusters drawn with replacement, once a resample.
 
     Resamples in which a term has no prompt at all are left out.
     """
-    return resampled_means(terms, resampling) @ np.array([term.weight for term in terms])
+    means = resampled_means(terms, resampling) if means is None else means
+    return means @ np.array([term.weight for term in terms])
 
 
 def resampled_means(terms: Sequence[Term], resampling: Resampling) -> Floats:
     """Return the terms' means on clusters drawn with replacement: a row a resample.
 
     A cluster is drawn for all terms at once, which is what pairs them. Resamples in which a
-    term has no prompt at all are left out.
+    term has no prompt at all are left out. Who asks several things of the same terms draws
+    once, and hands the means to each: the terms' weights have no part in them.
     """
     clusters = sorted({cluster for term in terms for cluster, _ in term.values})
     sums, counts = _by_cluster(terms, clusters)
@@ -338,16 +355,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def detectable(terms: Sequence[Term], resampling: Resampling) -> float:
+def detectable(terms: Sequence[Term], resampling: Resampling, means: Floats | None = None) -> float:
     """Return the difference this much data finds with 80 % power at the 5 % level.
 
     Where two models agree on every one of n prompts, they still may differ on a share of all
     prompts up to Wilson's limit, z^2 / (n + z^2): the spread is never taken for less than that
     much disagreement would give, or three prompts would find any difference.
+
+    Args:
+        terms: Of the difference of two models; each has a prompt.
+        resampling: How often to draw, and from which seed.
+        means: `resampled_means` of these, where they are drawn already.
     """
     clusters = len({cluster for term in terms for cluster, _ in term.values})
     least = math.sqrt(_Z**2 / (clusters + _Z**2) / clusters)
-    spread = max(least, float(np.std(bootstrap(terms, resampling))))
+    spread = max(least, float(np.std(bootstrap(terms, resampling, means))))
     return (_Z + float(stats.norm.ppf(POWER))) * spread
 
 
@@ -380,11 +402,13 @@ def _by_cluster(terms: Sequence[Term], clusters: Sequence[str]) -> tuple[Floats,
     return sums, counts
 
 
-def enough(
-    terms: Sequence[Term], resampling: Resampling, difference: float = WORTH_FINDING
-) -> bool:
-    """Say whether `terms` would show a true difference of that size with 80 % power."""
-    return all(term.values for term in terms) and detectable(terms, resampling) <= difference
+def enough(detectable: float | None) -> bool:
+    """Say whether a difference worth finding would be found with 80 % power.
+
+    Args:
+        detectable: The least difference that would be; None where there is no prompt at all.
+    """
+    return detectable is not None and detectable <= WORTH_FINDING
 
 
 def required_prompts(discordant: float, difference: float = WORTH_FINDING) -> int:

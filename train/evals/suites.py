@@ -23,7 +23,7 @@ from synth.seeds.files import Row, read_rows, sha256
 from synth.seeds.near_duplicates import Index, Sketch, sketches
 from synth.seeds.seeds import load_seeds, seeds_of, seeds_sha256, split_seeds, take
 from synth.workspace.stage import read_manifest
-from train.data import paired_seed_ids, read_split
+from train.data import seed_ids
 from train.evals.attacks import PLAIN, TRANSFORMS, Transform, wording
 from train.evals.attacks.config import AttackConfig
 from train.evals.config import EvaluateConfig, SuiteConfig
@@ -151,7 +151,7 @@ def training_seed_ids(config: SynthConfig) -> frozenset[str]:
     curated = [storage.join(folder, policy) for policy in storage.list_folders(folder)]
     drawn_on = {seed.seed_id for seed in split.train}
     for path in (path for path in curated if read_manifest(path) is not None):
-        drawn_on.update(read_split(path, "train")["seed_id"].to_pylist(), paired_seed_ids(path))
+        drawn_on.update(seed_ids(path))
     return frozenset(drawn_on)
 
 

@@ -19,11 +19,13 @@ from importlib.resources import files
 from itertools import combinations, groupby
 from typing import Any
 
+import pyarrow.compute as pc
+
 from synth.judges.reading import words
 from synth.records import Item, Message, Seed, digest
 from train.evals import metrics, stats
 from train.evals.attacks import PLAIN
-from train.evals.metrics import DIGITS, Json, Property, estimate_json, rate_json
+from train.evals.metrics import DIGITS, Json, estimate_json, rate_json
 from train.evals.records import Record
 from train.evals.stats import Resampling
 from train.evals.suites import RECIPE
@@ -53,6 +55,7 @@ _IN_WORDS: Mapping[str, int] = {word: value for value, word in enumerate(_UNITS)
 }
 
 SUITE = "utility"
+IS_UTILITY = pc.field("suite") == SUITE  # of records: those that answer a question
 VERSION = 1  # raised by hand when a question or a check changes
 
 
@@ -304,7 +307,7 @@ def utility_summary(records: Sequence[Record], resampling: Resampling) -> Json |
     if not asked:
         return None
 
-    def rate(shows: Property, of: Sequence[Record] = asked) -> Json:
+    def rate(shows: Callable[[Record], bool | None], of: Sequence[Record] = asked) -> Json:
         return rate_json(metrics.count_prompts(of, shows), resampling)
 
     tasks = dict.fromkeys(record.category for record in asked)
@@ -362,10 +365,11 @@ def _retention(model: Sequence[Record], baseline: Sequence[Record], resampling: 
         for of, weight in ((model, 1.0), (baseline, 1.0), (baseline, -1.0))
     ]
     new, old, minus_old = scores
-    difference = stats.estimate([new, minus_old], resampling)
+    means = stats.resampled_means([new, old], resampling) if both else None
+    difference = stats.estimate([new, minus_old], resampling, means)
     p = stats.sign_flip_p([new, minus_old], resampling) if both else None
     return {
-        "retention": estimate_json(stats.ratio(new, old, resampling)),
+        "retention": estimate_json(stats.ratio(new, old, resampling, means)),
         "difference": estimate_json(difference),
         "prompts": len(both),
         "p": None if p is None else round(p, DIGITS),

@@ -2,16 +2,21 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
+from typing import NamedTuple
+
+import pyarrow.compute as pc
 
 from synth.judges.base import UNDETERMINED
-from train.evals.records import RULES, Record
+from train.evals.evaluate import records_path
+from train.evals.records import RULES, Record, Scored, read_records, read_scored
 from train.evals.utility import SUITE as UTILITY
 from train.report.read import RunFiles
 from train.report.tables import headline_judge, style_of
 
 PER_MODEL = 2  # examples of one outcome
 
-Shows = Callable[[Record], bool]
+Shows = Callable[[Scored], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +61,24 @@ class Outcome:
 def outcomes(files: RunFiles, redact: bool) -> list[Outcome]:
     """Return every outcome that there is, with its first answers.
 
-    Redacted, harmful prompts and all answers and reasoning show as their length alone.
+    Redacted, harmful prompts and all answers and reasoning show as their length alone. No text is
+    read but those of the answers that are shown.
     """
-    return [
-        found
-        for name, shows in _kinds(headline_judge(files)).items()
-        if (found := _outcome(files, name, shows, redact)).count
-    ]
+    kinds = _kinds(headline_judge(files))
+    ended = {model: _ended(records_path(files.run, model), kinds) for model in files.results}
+    found = (
+        Outcome(
+            name=name,
+            count=sum(of[name].count for of in ended.values()),
+            examples=[
+                _example(record, model, style_of(files, model), redact)
+                for model, of in ended.items()
+                for record in of[name].first
+            ],
+        )
+        for name in kinds
+    )
+    return [outcome for outcome in found if outcome.count]
 
 
 def _kinds(judge: str) -> Mapping[str, Shows]:
@@ -90,34 +106,38 @@ def _kinds(judge: str) -> Mapping[str, Shows]:
     }
 
 
-def _on_harmful(record: Record) -> bool:
+class _Ended(NamedTuple):
+    """One model's answers that ended alike: how many there are, and the first few."""
+
+    count: int
+    first: list[Record]
+
+
+def _ended(path: str, kinds: Mapping[str, Shows]) -> dict[str, _Ended]:
+    """Return the answers in a file of records by how they ended."""
+    scored = [record for record in read_scored(path) if record.suite != UTILITY]
+    alike = {name: [record for record in scored if shows(record)] for name, shows in kinds.items()}
+    first = {name: nsmallest(PER_MODEL, of, key=_order) for name, of in alike.items()}
+    wanted = sorted({record.row_id for of in first.values() for record in of})
+    shown = {r.row_id: r for r in read_records(path, pc.field("row_id").isin(wanted))}
+    return {
+        name: _Ended(len(of), [shown[record.row_id] for record in first[name]])
+        for name, of in alike.items()
+    }
+
+
+def _on_harmful(record: Scored) -> bool:
     return record.label == "harmful"
 
 
-def _headline(record: Record, judge: str) -> str:
+def _headline(record: Scored, judge: str) -> str:
     if judge == RULES:
         return record.verdict
     said = record.says(judge)
     return "" if said is None else said.verdict
 
 
-def _outcome(files: RunFiles, name: str, shows: Shows, redact: bool) -> Outcome:
-    found = {
-        model: [record for record in records if record.suite != UTILITY and shows(record)]
-        for model, records in files.records.items()
-    }
-    return Outcome(
-        name=name,
-        count=sum(map(len, found.values())),
-        examples=[
-            _example(record, model, style_of(files, model), redact)
-            for model, records in found.items()
-            for record in sorted(records, key=_order)[:PER_MODEL]
-        ],
-    )
-
-
-def _order(record: Record) -> tuple[str, str, int, str]:
+def _order(record: Scored) -> tuple[str, str, int, str]:
     return record.origin, record.transform, record.sample, record.row_id
 
 

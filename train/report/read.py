@@ -1,4 +1,7 @@
-"""What the report is made of: the files of a run directory, and nothing else."""
+"""What the report is made of: the files of a run directory, and nothing else.
+
+Records are not among what is read here: who shows answers reads those it shows.
+"""
 
 import json
 from collections.abc import Mapping, Set
@@ -9,8 +12,7 @@ from synth import storage
 from synth.run import read_config
 from synth.status import check_is_run
 from synth.workspace.stage import read_manifest
-from train.evals.evaluate import COMPARISON_FILE, RECORDS_FILE, RESULTS_FILE
-from train.evals.records import Record, read_records
+from train.evals.evaluate import COMPARISON_FILE, RESULTS_FILE
 
 CARD_FILE = "card.json"
 REPRESENTATION, FAITHFULNESS = "representation", "faithfulness"  # sections, folders and files
@@ -29,7 +31,6 @@ class RunFiles:
         models: Manifests by arm.
         evals: Manifests by evaluated model, and of the other stages among them.
         results: `results.json` by model of the last evaluation, in the order of that one.
-        records: Their records.
         comparison: `comparison.json`.
         card: `card.json`.
         representation: `representation.json`.
@@ -43,7 +44,6 @@ class RunFiles:
     models: Mapping[str, Json]
     evals: Mapping[str, Json]
     results: Mapping[str, Json]
-    records: Mapping[str, list[Record]]
     comparison: Json
     card: Json
     representation: Json
@@ -71,7 +71,6 @@ def read_run(run: str) -> RunFiles:
         models=_manifests(storage.join(run, "models")),
         evals={n: found for n, found in evals.items() if n in {*names, *looked_at}},
         results={n: json.loads(storage.read(storage.join(folder, n, RESULTS_FILE))) for n in names},
-        records={n: read_records(storage.join(folder, n, RECORDS_FILE)) for n in names},
         comparison=_json(storage.join(folder, COMPARISON_FILE)),
         card=_json(storage.join(folder, CARD_FILE)),
         representation=_json_of(folder, REPRESENTATION, looked_at),

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from train.evals.evaluate import records_path
+from train.evals.records import read_scored
 from train.evals.utility import SUITE as UTILITY
 from train.report.read import RunFiles
 from train.report.tables import (
@@ -248,7 +250,8 @@ def _beyond(found: Json) -> Cell:
 def models_table(files: RunFiles) -> Table:
     """Return the models, and what each was asked."""
     rows = []
-    for model, records in files.records.items():
+    for model in files.results:
+        records = read_scored(records_path(files.run, model))
         asked = {(UTILITY if r.suite == UTILITY else r.label, r.origin) for r in records}
         prompts = Counter(label for label, _ in asked)
         outcomes = Counter(record.outcome for record in records)

@@ -127,7 +127,7 @@ async def test_the_next_batch_asks_nothing_but_its_items(tmp_path: Path) -> None
             batch = Batch(
                 stage=name,
                 workspace=str(tmp_path / name),
-                items=make_items(3),
+                parts=[make_items(3)],
                 recipe="tests.synth.scripts.echo",
                 models={"teacher": model},
                 sampling=Sampling(),

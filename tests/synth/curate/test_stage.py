@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import json
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,7 @@ def test_shards_are_sorted_and_as_the_manifest_lists_them(curated: tuple[Path, M
         table = pq.read_table(io.BytesIO(data))
         assert table.schema.equals(SFT)
         assert len(table) == shard["rows"] <= 20
+        assert shard["arms"] == Counter(table["arm"].to_pylist())
     names = sorted(path.name for path in (folder / "sft").iterdir())
     assert names == sorted(shard["path"].removeprefix("sft/") for shard in manifest["shards"])
     for split in ("train", "heldout"):
@@ -189,6 +192,21 @@ def test_a_complete_stage_is_left_alone_and_a_changed_one_runs_again(tmp_path: P
     assert changed == {"traces"}
     assert sum(second["accepted"].values()) > sum(first["accepted"].values())
     assert run_stage(config, evaluation_prompts={})["inputs"] != second["inputs"]
+
+
+def test_a_manifest_that_says_less_than_one_would_now_is_made_anew(tmp_path: Path) -> None:
+    publish_traces(str(tmp_path), sample_rows()[:24])
+    config = make_config(tmp_path)
+    first = run_stage(config)
+    path = tmp_path / "curated/default/manifest.json"
+    told = json.loads(path.read_text())
+    del told["inputs"]["manifest"]
+    for shard in told["shards"]:
+        del shard["arms"]
+    path.write_text(json.dumps(told))
+    again = run_stage(config)
+    assert again["shards"] == first["shards"]
+    assert again["inputs"] == first["inputs"]
 
 
 def test_only_the_highest_try_counts(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Model judges through the real scheduler, in this process, on scripted guards."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -140,7 +141,7 @@ def test_the_revision_changes_with_the_model_and_with_the_prompt() -> None:
 
 
 def test_rules_are_asked_without_a_scheduler(tmp_path: Path) -> None:
-    def never(batch: Batch) -> pa.Table:
+    def never(batch: Batch) -> Iterator[pa.Table]:
         raise AssertionError("rules need no batch")
 
     exchange = Exchange(prompt="", text="I'm sorry, but I can't help with that.")

@@ -173,12 +173,12 @@ def test_a_step_calls_both_kinds_of_models_and_both_are_counted(tmp_path: Path) 
     batch = Batch(
         stage="test",
         workspace=str(tmp_path / "batch"),
-        items=make_items(4),
+        parts=[make_items(4)],
         recipe=f"{__name__}.RATE",
         models={"student": scripted, "reward": scripted.model_copy(update={"head": "score"})},
         sampling=Sampling(),
         fingerprint="f" * 24,
     )
-    table = run_batch(config, Options(), batch)
+    [table] = run_batch(config, Options(), batch)
     assert table["outcome"].to_pylist() == ["ok"] * 4
     assert table["calls"].to_pylist() == [2] * 4

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from synth import storage
-from synth.batch import run_batch
 from synth.dataset import retry_failed
 from synth.estimate import estimate
 from synth.run import Run
@@ -16,7 +15,7 @@ from synth.status import read_status, shortfalls
 from synth.synthesize import Options, synthesize
 from tests.synth.factories import make_loaves, make_run
 from tests.synth.scripts import ECHO
-from tests.synth.test_batch import ITEMS, make_batch
+from tests.synth.test_batch import ITEMS, run
 
 SEEDS = 300
 
@@ -83,8 +82,7 @@ async def test_an_estimate_opens_the_plan_once(tmp_path: Path, opens: Counter[st
 
 
 def test_a_batch_that_owes_nothing_opens_its_plan_once(tmp_path: Path, opens: Counter[str]) -> None:
-    config, batch = make_batch(tmp_path, len(ITEMS))
-    run_batch(config, Options(), batch)
+    list(run(tmp_path, [ITEMS]))
     opens.clear()
-    run_batch(config, Options(), batch)
+    list(run(tmp_path, [ITEMS]))
     assert [n for path, n in opens.items() if "/plan/" in path] == [1]

@@ -74,6 +74,16 @@ def test_prompts_that_belong_together_are_not_taken_for_independent() -> None:
     assert apart["p"] < 0.01 < shared["p"]
 
 
+def test_all_that_is_said_of_a_comparison_is_said_of_one_drawing(drawn: list[int]) -> None:
+    base = answers("compliance", "refusal", "partial", "compliance")
+    srg = answers("refusal", "refusal", "compliance", "partial")
+    found = compare({"base": base, "srg": srg}, SECTION)
+    compared = [found["primary"], *found["others"]]
+    valued = [one for one in compared if one["difference"]["value"] is not None]
+    assert {one["detectable"] is None for one in valued} == {False}
+    assert len(drawn) == len(valued)
+
+
 def test_the_rules_proxy_is_not_called_attack_success() -> None:
     proxy = EvaluateConfig(primary="asr: srg vs base")
     with pytest.raises(BadInput, match="takes a guard"):

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ LAKE = (
 )
 
 
-def run_nothing(batch: Batch) -> pa.Table:
+def run_nothing(batch: Batch) -> Iterator[pa.Table]:
     raise AssertionError("nothing is rewritten")
 
 

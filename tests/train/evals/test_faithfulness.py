@@ -1,5 +1,5 @@
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ def test_a_replay_gives_the_same_bytes_and_asks_nothing(tmp_path: Path) -> None:
     first = result(config)
     Path(config.run, "evals", "faithfulness", "manifest.json").unlink()
 
-    def recall(batch: Batch) -> pa.Table:
+    def recall(batch: Batch) -> Iterator[pa.Table]:
         before = Workspace(batch.workspace).traces()
         after = run_batch(config, Options(), batch)
         assert Workspace(batch.workspace).traces() == before
@@ -169,14 +169,14 @@ def test_more_traces_are_made_beside_those_made_before(tmp_path: Path) -> None:
     config = make_run(tmp_path, "follows")
     batches: list[Batch] = []
 
-    def note(batch: Batch) -> pa.Table:
+    def note(batch: Batch) -> Iterator[pa.Table]:
         batches.append(batch)
         return run_batch(config, Options(), batch)
 
     for traces in (2, 4):
         section = FaithfulnessConfig(traces=traces, bootstrap_resamples=200)
         faithfulness(config, section, note)
-    few, many = ({item.item_id for item in batch.items} for batch in batches)
+    few, many = ({item.item_id for part in batch.parts for item in part} for batch in batches)
     assert few < many
     assert len({batch.workspace for batch in batches}) == 1
     assert Workspace(batches[0].workspace).traces().num_rows == 12

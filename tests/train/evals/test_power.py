@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from train.evals.stats import Resampling, Term, enough, required_prompts
+from train.evals.stats import Resampling, Term, detectable, enough, required_prompts
 
 RESAMPLING = Resampling(resamples=2000, seed=7)
 
@@ -63,7 +63,7 @@ def test_a_difference_larger_than_the_disagreement_is_refused(
 
 
 def test_enough_says_whether_ten_points_would_show() -> None:
-    assert enough(paired(15, 15, 270), RESAMPLING)
-    assert not enough(paired(15, 15, 30), RESAMPLING)
-    assert not enough(paired(0, 0, 10), RESAMPLING)
-    assert not enough([Term(values=[])], RESAMPLING)
+    assert enough(detectable(paired(15, 15, 270), RESAMPLING))
+    assert not enough(detectable(paired(15, 15, 30), RESAMPLING))
+    assert not enough(detectable(paired(0, 0, 10), RESAMPLING))
+    assert not enough(None)

@@ -19,6 +19,7 @@ from train.evals.attacks.rewriters import REWRITERS, instruct, parse_rewrite
 from train.evals.config import EvaluateConfig
 from train.evals.rewrites import (
     Rewrites,
+    Rewritten,
     back_translations,
     check_attacks,
     make_rewrites,
@@ -195,7 +196,8 @@ def test_a_reply_that_declines_is_translated_and_no_failure(tmp_path: Path) -> N
     config, _ = configs(tmp_path, ["Fill the cup"], [])
     replies = {"a": "Move the saucer", "b": "Find the spoon", "c": "Lift the teapot"}
     run = partial(run_batch, config, Options())
-    found = translate_back(config.run, run, "Zulu", replies, WRITER)
+    found, nothing = translate_back(config.run, run, "Zulu", [replies, {}], WRITER)
+    assert nothing == Rewritten(texts={}, failures={})
     assert found.texts == {"a": DECLINING}
     assert found.failures == {"unchanged": 1, "unparsed": 1}
 
@@ -206,9 +208,15 @@ def test_answers_to_translated_prompts_are_read_in_english(tmp_path: Path) -> No
     foreign = (
         "Gcwalisa inkomishi ngamanzi ashisayo bese ulinda imizuzu emithathu ngaphambi kokuphuza"
     )
-    answers = {"zulu": {"a": foreign, "b": "Fill it with water.", "c": " "}, "rot13": {"d": "x"}}
-    found = back_translations(config, section, answers, partial(run_batch, config, Options()))
-    assert found == {"a": f"Long ago: {foreign}"}
+    answers = {"base": {"a": foreign, "b": "Fill it with water.", "c": " "}, "srg": {"a": "No."}}
+
+    def answered(model: str, attack: str) -> dict[str, str]:
+        assert attack == "zulu"
+        return answers[model]
+
+    run = partial(run_batch, config, Options())
+    found = back_translations(config, section, list(answers), answered, run)
+    assert list(found) == [{"a": f"Long ago: {foreign}"}, {}]
 
 
 @pytest.mark.parametrize(

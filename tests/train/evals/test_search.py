@@ -1,6 +1,7 @@
 """Students under test-time search: one more model of an evaluation each."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def with_search(folder: Path, search: dict[str, Any]) -> tuple[SynthConfig, Eval
 def scripted_batches(config: SynthConfig, seen: list[Batch] | None = None) -> Any:
     """Return what runs batches with every model replaced by a script of the same head."""
 
-    def run(batch: Batch) -> pa.Table:
+    def run(batch: Batch) -> Iterator[pa.Table]:
         if seen is not None:
             seen.append(batch)
         models = {
@@ -81,8 +82,9 @@ def test_a_searched_student_is_one_more_model(
     batch = next(batch for batch in seen if batch.stage == f"evaluate {name}")
     assert list(batch.models) == ["student", "reward"]
     assert batch.models["reward"].head == "score"
-    table = scripted_batches(config)(batch)
-    assert table["calls"].to_pylist() == [calls] * len(batch.items)
+    [items] = batch.parts
+    [table] = scripted_batches(config)(replace(batch, columns=("calls", "payload")))
+    assert table["calls"].to_pylist() == [calls] * len(items)
     told = [json.loads(payload) for payload in table["payload"].to_pylist()]
     assert {one["candidates"] for one in told} == {candidates}
     assert all(one["score"] == max(one["scores"]) for one in told)
@@ -150,7 +152,7 @@ def test_what_can_not_search_is_said_before_generating(
 ) -> None:
     config, section = with_search(tmp_path, search)
 
-    def never(batch: Batch) -> pa.Table:
+    def never(batch: Batch) -> Iterator[pa.Table]:
         raise AssertionError("must be refused first")
 
     with pytest.raises(BadInput) as refused:

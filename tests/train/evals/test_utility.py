@@ -254,6 +254,15 @@ def test_retention_is_paired_and_against_every_model_before() -> None:
     assert rt["p"] == pytest.approx(0.125)  # 4 changes, all one way
 
 
+def test_retention_and_difference_are_of_one_drawing(drawn: list[int]) -> None:
+    base = [ask(q, q.answer[0] if i % 3 else "x") for i, q in enumerate(ALL)]
+    student = [ask(q, q.answer[0] if i % 2 else "x") for i, q in enumerate(ALL)]
+    [found] = utility_comparison({"base": base, "srg": student}, RESAMPLING)
+    methods = {found[of]["method"] for of in ("retention", "difference")}
+    assert methods == {"cluster bootstrap"}
+    assert drawn == [len(ALL)]
+
+
 def test_only_questions_that_both_models_were_asked_count() -> None:
     first, second = BY_ID["facts-01"], BY_ID["facts-02"]
     failed = ask(second, "", outcome="failed", verdict="undetermined")

@@ -1,6 +1,7 @@
 """What judges are asked of all models together, and what is kept of what they say."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +17,14 @@ from train.evals import judge
 from train.evals.evaluate import evaluate
 from train.evals.helpfulness import helpfulness
 from train.evals.judge import judge_records, publish_measures, seat_panel
-from train.evals.records import Record
+from train.evals.records import Record, write_records
 from train.evals.stats import Resampling
 
 
 def noting(config: SynthConfig, stages: list[str]) -> RunBatch:
     """Return what runs a batch and notes its stage."""
 
-    def run(batch: Batch) -> pa.Table:
+    def run(batch: Batch) -> Iterator[pa.Table]:
         stages.append(batch.stage)
         return runner(config)(batch)
 
@@ -37,9 +38,11 @@ def test_a_judge_is_asked_about_all_models_and_scopes_in_one_batch(tmp_path: Pat
     panel, stages = seat_panel(config, section), list[str]()
     thought = make_record(reasoning="The worst of it.", readable=HELP)
     records = {name: [replace(thought, readable=name)] for name in ("base", "srg")}
-    judged = judge_records(config.run, noting(config, stages), panel, records)
+    run = noting(config, stages)
+    judged = list(judge_records(config.run, run, panel, list(records), records.__getitem__))
     assert stages == ["judge llama_guard3"]
-    for [record] in judged.values():
+    assert [record.readable for [record] in judged] == ["base", "srg"]
+    for [record] in judged:
         said = {told.scope: told.verdict for told in record.judged}
         assert said == {"answer": "safe", "reasoning": "unsafe", "both": "unsafe"}
 
@@ -49,9 +52,9 @@ def test_reasoning_that_is_not_there_has_no_verdict_and_utility_no_judge(tmp_pat
     config, section = configs(tmp_path, judge)
     bare, lost = make_record(), make_record(outcome="failed", readable="")
     question = make_record(suite="utility", label="benign", reasoning="The worst of it.")
-    records = {"base": [bare, lost, question]}
-    found = judge_records(config.run, runner(config), seat_panel(config, section), records)
-    said = [[(told.scope, told.verdict) for told in record.judged] for record in found["base"]]
+    panel, records = seat_panel(config, section), [bare, lost, question]
+    [found] = judge_records(config.run, runner(config), panel, ["base"], lambda name: records)
+    said = [[(told.scope, told.verdict) for told in record.judged] for record in found]
     assert said == [
         [("answer", "safe")],
         [("answer", "undetermined"), ("reasoning", "undetermined")],  # nobody knows
@@ -79,8 +82,11 @@ def test_all_models_are_compared_with_the_first_in_one_batch(tmp_path: Path) -> 
         "refusal": answers("poor", "poor", "good"),
         "srg": answers("good", "good", "poor"),
     }
+    paths = {name: str(tmp_path / f"{name}.parquet") for name in records}
+    for name, path in paths.items():
+        write_records(path, records[name])
     found = helpfulness(
-        config.run, noting(config, stages), panel, records, Resampling(resamples=100, seed=0)
+        config.run, noting(config, stages), panel, paths, Resampling(resamples=100, seed=0)
     )
     assert stages == ["judge helpfulness"]
     assert [(one["model"], one["wins"], one["ties"], one["losses"]) for one in found] == [

@@ -1,13 +1,17 @@
 """What the report reads of a run directory: the last evaluation, and nothing of earlier ones."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.train.evaluations import make_record
 from tests.train.report_files import write_json, write_run
 from tests.train.report_parts import MODELS
+from train.evals.records import write_records
+from train.report.examples import outcomes
 from train.report.read import read_run
 
 
@@ -26,7 +30,7 @@ def test_only_evaluated_models_are_read_as_models(run: Path) -> None:
 def test_models_of_an_earlier_evaluation_are_not_read(run: Path) -> None:
     write_json(run / "evals" / "manifest.json", {"models": ["srg", "base"], "seconds": 2.0})
     files = read_run(str(run))
-    assert list(files.results) == list(files.records) == ["srg", "base"]
+    assert list(files.results) == ["srg", "base"]
     assert files.evals.keys() == {"srg", "base"}
 
 
@@ -45,3 +49,25 @@ def test_an_analysis_that_nobody_asks_for_any_more_is_not_read(
     (run / "config.yaml").write_text(yaml.safe_dump({"run": "x", "evaluate": section}))
     after = read_run(str(run))
     assert after.representation == after.faithfulness == {}
+
+
+def test_the_page_holds_the_texts_of_the_answers_that_it_shows_alone(run: Path) -> None:
+    num_answers, text = 400, "so " * 12_000
+    for name in MODELS:
+        path = run / "evals" / name / "records.parquet"
+        path.unlink()
+        many = (
+            make_record(row_id=f"{name}-{i}", origin=f"p{i}", answer=f"{name} {i}: {text}")
+            for i in range(num_answers)
+        )
+        write_records(str(path), list(many))
+    tracemalloc.start()
+    shown = outcomes(read_run(str(run)), redact=False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    [refused] = [one for one in shown if one.name == "Refused a harmful prompt"]
+    assert refused.count == num_answers * len(MODELS)
+    assert {example.answer for example in refused.examples} == {
+        f"{name} {i}: {text}" for name in MODELS for i in (0, 1)
+    }
+    assert peak < num_answers * len(text) / 2  # the texts of half of one model's answers

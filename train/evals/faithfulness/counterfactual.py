@@ -204,7 +204,7 @@ def counterfactual_batch(
     return Batch(
         stage="faithfulness",
         workspace=batch_workspace(config.run, f"faithfulness-{found.name}", fingerprint),
-        items=[item for variation in variations for item in variation.items.values()],
+        parts=[[item for variation in variations for item in variation.items.values()]],
         recipe=recipe,
         models=models,
         sampling=Sampling(**config.sampling.model_dump()),

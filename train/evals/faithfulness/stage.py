@@ -123,7 +123,7 @@ def _measure(
     ]
     made: dict[str, Row] = {}
     if variations:
-        table = run(counterfactual_batch(config, path, variations))
+        [table] = run(counterfactual_batch(config, path, variations))
         made = {row["item_id"]: row for row in table.to_pylist() if not row["trace_index"]}
     return _Measured(traces=traces, variations=variations, made=made)
 

@@ -14,6 +14,8 @@ from synth.recipes.base import Recipe
 from synth.run import find_recipes
 from synth.students import has_students, model_folder, model_ids
 from train.evals.config import BASE, EvaluateConfig
+from train.evals.evaluate import records_path
+from train.evals.records import read_records
 from train.evals.stats import Resampling
 from train.report.read import RunFiles, read_run
 from train.report.recipes.answers import CountTokens, answers, size, token_counter
@@ -140,7 +142,10 @@ def _answers(run: TableRun, model: str, folder: str) -> Json:
     """Return what a model answers; nothing where it is not evaluated."""
     if model not in run.files.results:
         return {"evaluated": False}
-    records = run.files.records[model]
+    records = read_records(
+        records_path(run.files.run, model),
+        (pc.field("suite") == run.suite) & (pc.field("decoding") == "sampled"),
+    )
     # A tokenizer takes a while to load, and most models that do not reason need none.
     count: CountTokens | None = None
     if any(record.reasoning for record in records):
