@@ -28,6 +28,7 @@ from ray_jobs.logs import logging_to
 from synth.checks.static import check_secrets, secret_names
 from synth.cluster.job import check_seen_by_all
 from synth.config.loading import load_config
+from synth.credentials import read_credential
 from synth.errors import BadInput, RunFault
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def connect(address: str) -> "JobSubmissionClient":
     """Return a client of the cluster whose dashboard answers at `address`.
 
     Raises:
-        BadInput: It is no such address, or wants a token that is not given.
+        BadInput: It is no such address, or wants a token that is not given or no header can carry.
         RunFault: Nothing answers there.
     """
     # Ray is not imported before it is needed.
@@ -123,6 +124,7 @@ def connect(address: str) -> "JobSubmissionClient":
     if where.scheme not in ("http", "https") or not where.hostname or "@" in where.netloc:
         rule = "must be the address of a cluster's dashboard, such as http://127.0.0.1:8265"
         raise BadInput(file="submit", field="--address", value=where.hostname, rule=rule)
+    read_credential("RAY_AUTH_TOKEN")  # Ray's own error would quote it
     for name in _ELSEWHERE:
         os.environ.pop(name, None)
     try:

@@ -8,7 +8,6 @@ configuration's (`fault_of`).
 """
 
 import asyncio
-import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -26,9 +25,11 @@ from synth.chat.wire import (
     Text,
     Tokens,
     disobeyed,
+    error_message,
     is_constrained,
     request_body,
 )
+from synth.credentials import read_credential, redacted, repeats
 from synth.errors import (
     BadInput,
     CapacityFault,
@@ -45,6 +46,7 @@ MAX_DETAIL_CHARS = 300
 _CONNECT_S = 30.0
 _KEEPALIVE_S = 4.0  # below the 5 s after which common servers hang up on an idle connection
 _MAX_ANSWER_BYTES = 64 << 20
+_MAX_READ_BYTES, _MAX_READ_CHARS = 1 << 16, 2_000  # of an answer, and of the message in it
 _FULL = (429, 529)  # 529: overloaded, as some hosts say it
 _TOO_LONG = ("context_length_exceeded", "maximum context length", "context window", "too long")
 _NO_MONEY = ("insufficient_quota", "billing")  # a 429 that no waiting ends
@@ -52,10 +54,20 @@ _FLAGGED = ("moderation", "flagged", "content_filter", "content policy")  # a 40
 _BROKEN_OFF = ("abort", "error")  # finish reasons of servers that stop, or fail, in mid-text
 
 
-def fault_of(url: str, status: int, headers: Mapping[str, str], text: str) -> GuideweaveError:
-    """Return what an answer with a `status` other than 200 means."""
-    detail = f"{url}: {status}: {' '.join(text[:MAX_DETAIL_CHARS].split())}"
-    said = text.lower()
+def fault_of(
+    url: str, status: int, headers: Mapping[str, str], answer: bytes, key: str | None
+) -> GuideweaveError:
+    """Return what an answer with a `status` other than 200 means.
+
+    Args:
+        url: Who gave it.
+        status: Its status.
+        headers: Its headers.
+        answer: Its body.
+        key: What the server was sent, and may repeat.
+    """
+    detail = f"{url}: {status}: {summary(answer, key)}"
+    said = answer[:_MAX_READ_BYTES].decode(errors="replace").lower()
     retry_after = headers.get("Retry-After")
     if status == 402 or (status == 429 and _any(_NO_MONEY, said)):
         return Refused(detail, "api_key_env")
@@ -74,6 +86,19 @@ def fault_of(url: str, status: int, headers: Mapping[str, str], text: str) -> Gu
     if status == 413 or (status == 400 and _any(_TOO_LONG, said)):
         return Invalid(detail)
     return RowFault(detail)
+
+
+def summary(answer: bytes, key: str | None) -> str:
+    """Return what may be shown of an answer without a completion: its message, else its size."""
+    message = error_message(answer) if len(answer) <= _MAX_READ_BYTES else None
+    if message is None:
+        return f"{len(answer)} bytes without a message"
+    return shown(message, key)
+
+
+def shown(said: str, key: str | None) -> str:
+    """Return, of what a server said, a line without the key."""
+    return redacted(said[:_MAX_READ_CHARS], [] if key is None else [key])[:MAX_DETAIL_CHARS]
 
 
 def retry_after_s(value: str | None) -> float | None:
@@ -116,7 +141,8 @@ class EndpointChat:
             CapacityFault: The server is full.
             PoolFault: It can not be reached, breaks down, or answers no completion in time.
             Invalid: The prompt is too long, or asks for what the server can not.
-            RowFault: The server rejects the request, or does not keep to its constraint.
+            RowFault: The server rejects the request, does not keep to its constraint, or has put
+                the key into the text.
             Refused: It rejects the key, or serves no such model.
         """
         body = request_body(self._model, messages, sampling, self.can)
@@ -126,6 +152,7 @@ class EndpointChat:
         except TimeoutError as error:
             raise PoolFault(f"{self._url}: no answer within {self._timeout_s:g} s") from error
         reply = self._reply(completion, messages, sampling)
+        self._check_key_is_not_in(reply)
         if (fault := disobeyed(reply, sampling)) is not None:
             raise RowFault(f"the reply of {self._url} is not as asked: {fault}")
         return reply
@@ -143,14 +170,16 @@ class EndpointChat:
             ) as response:
                 answer = await self._bounded(response.content)
         except aiohttp.ClientError as error:
-            # Its `repr` may hold the request's headers, and the key among them.
-            raise PoolFault(f"{self._url}: {type(error).__name__}: {error}") from error
+            # All but the system's own faults quote what the server sent, and their `repr` holds
+            # the request's headers, so none of them goes further, not even as a cause.
+            detail = f": {error}" if isinstance(error, OSError) else ""
+            raise PoolFault(f"{self._url}: {type(error).__name__}{detail}") from None
         if response.status != 200:
-            raise fault_of(self._url, response.status, response.headers, self._told(answer))
+            raise fault_of(self._url, response.status, response.headers, answer, self._key)
         try:
             return Completion.model_validate_json(answer)
         except ValidationError:
-            said = self._told(answer)[:MAX_DETAIL_CHARS]
+            said = summary(answer, self._key)
             raise PoolFault(f"{self._url}: no completion: {said}") from None
 
     async def _bounded(self, content: aiohttp.StreamReader) -> bytes:
@@ -176,10 +205,12 @@ class EndpointChat:
             )
         return self._session
 
-    def _told(self, answer: bytes) -> str:
-        """Return what a server said. Some repeat the key that they refuse."""
-        said = answer.decode(errors="replace")
-        return said if self._key is None else said.replace(self._key, "[key]")
+    def _check_key_is_not_in(self, reply: Reply) -> None:
+        """Refuse a text that no model has written: some servers answer errors as completions."""
+        if self._key is not None and (
+            repeats(reply.text, self._key) or repeats(reply.reasoning, self._key)
+        ):
+            raise RowFault(f"the reply of {self._url} repeats the key")
 
     def _reply(
         self, completion: Completion, messages: Sequence[Message], sampling: Sampling
@@ -221,7 +252,8 @@ class EndpointChat:
     def _choice(self, completion: Completion) -> Choice:
         """Return the one completion, once it is known to be of the model asked for."""
         if completion.model is not None and not _same_model(completion.model, self._served_as):
-            rule = f"answers as {completion.model!r}; if that is the model, say so in served_as"
+            name = shown(completion.model, self._key)
+            rule = f"answers as {name!r}; if that is the model, say so in served_as"
             raise Refused(f"{self._url}: asked for {self._model!r}, {rule}", "model")
         if not completion.choices:
             raise PoolFault(f"{self._url}: an answer without choices")
@@ -248,8 +280,8 @@ def _same_model(told: str, asked: str) -> bool:
 def _key(api_key_env: str | None) -> str | None:
     if api_key_env is None:
         return None
-    key = os.environ.get(api_key_env)
-    if not key:
+    key = read_credential(api_key_env)
+    if key is None:
         raise BadInput(
             file="environment",
             field="endpoint.api_key_env",

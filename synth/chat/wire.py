@@ -16,9 +16,12 @@ from jsonschema import ValidationError
 from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 from pydantic import BaseModel
+from pydantic_core import from_json
 
 from synth.errors import Invalid
 from synth.records import Ability, Message, Reply, Sampling
+
+_ERROR_PATHS = (("error", "message"), ("error",), ("message",), ("detail",))
 
 
 def request_body(
@@ -145,6 +148,24 @@ class Completion(BaseModel):
     usage: Tokens | None = None
 
 
+def error_message(answer: bytes) -> str | None:
+    """Return what an answer without a completion says is wrong, or None.
+
+    It says so in the shape of OpenAI, or in one of those that servers with its protocol have.
+    """
+    try:
+        told = from_json(answer)
+    except ValueError:
+        return None
+    for path in _ERROR_PATHS:
+        found = told
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        if isinstance(found, str) and found.strip():
+            return found
+    return None
+
+
 def disobeyed(reply: Reply, sampling: Sampling) -> str | None:
     """Return what `reply` does not keep to, or None. A text cut by its length is not judged."""
     if sampling.logprobs is not None and reply.text and not reply.logprobs:
@@ -166,7 +187,9 @@ def _schema_fault(text: str, schema: str) -> str | None:
     except json.JSONDecodeError:
         return "its text is no JSON"
     except ValidationError as error:
-        return f"its text is not of the JSON schema asked for: {error.message}"
+        # Where in the schema, and not the error's own message: that quotes the text.
+        where = "/".join(map(str, error.schema_path))
+        return f"its text is not of the JSON schema asked for: {where}"
     return None
 
 

@@ -15,6 +15,7 @@ from synth.chat import ChatSpec
 from synth.checks.endpoints import check_abilities
 from synth.cluster.job import in_ray_job
 from synth.config.schema import ModelConfig, SynthConfig
+from synth.credentials import read_credential
 from synth.curate import load_policy
 from synth.errors import BadInput
 from synth.models import embedded
@@ -37,7 +38,7 @@ from synth.run import (
     without_guidelines,
 )
 from synth.seeds.seeds import can_check_all, check_seeds
-from synth.storage.paths import SCHEME
+from synth.storage.paths import SCHEME, check_credentials
 from synth.workspace.workspace import Workspace
 
 ROLES = ("teacher", "judge", "guard", "target")
@@ -163,9 +164,12 @@ def check_secrets(config: SynthConfig, *, here: bool = True) -> None:
         here: It runs in this environment; elsewhere only the names can be judged.
 
     Raises:
-        BadInput: A key is not there, or a secret stands where only its name may.
+        BadInput: A key is not there or no header can carry it, or a secret stands where only its
+            name may.
     """
     _check_address("storage.endpoint_url", config.storage.endpoint_url or "")
+    if here and any(map(storage.is_remote, _paths(config))):
+        check_credentials()
     for role, model in models_of(config).items():
         if model.endpoint is None:
             continue
@@ -174,9 +178,15 @@ def check_secrets(config: SynthConfig, *, here: bool = True) -> None:
         if name is not None and not _VARIABLE.fullmatch(name):
             rule = "must be the name of a variable of the environment, and not the key itself"
             raise BadInput(file="config", field=field, value="(not shown)", rule=rule)
-        if name is not None and here and not os.environ.get(name):
+        if name is not None and here and read_credential(name) is None:
             rule = "must name a variable that is set in the environment"
             raise BadInput(file="config", field=field, value=name, rule=rule)
+
+
+def _paths(config: SynthConfig) -> list[str]:
+    """Return what a run may name on `s3://`."""
+    models = [model.model for model in models_of(config).values() if model.model is not None]
+    return [config.run, config.seeds.path, *config.guidelines, *models]
 
 
 def check_resources(field: str, num_gpus: float) -> None:

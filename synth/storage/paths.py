@@ -9,12 +9,19 @@ import re
 from pathlib import Path
 
 from synth.config.schema import StorageConfig
+from synth.credentials import read_credential
 from synth.errors import BadInput
 
 SCHEME = "s3://"
 
 _BUCKET = re.compile(r"[a-zA-Z0-9][\w.-]{1,254}")
 
+_CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",  # the older name of the one above
+)
 _used = StorageConfig()
 
 
@@ -67,6 +74,16 @@ def use(section: StorageConfig) -> None:
     """Reach `s3://` as `section` says from now on, in this whole process."""
     global _used
     _used = section
+
+
+def check_credentials() -> None:
+    """Check the credentials in the environment, before a library quotes them in its errors.
+
+    Raises:
+        BadInput: One holds what no header of a request can carry.
+    """
+    for name in _CREDENTIALS:
+        read_credential(name)
 
 
 def settings() -> StorageConfig:

@@ -28,6 +28,7 @@ import pyarrow.fs as pa_fs
 from boto3.s3.transfer import TransferConfig
 from boto3.session import Session
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -46,10 +47,11 @@ from tenacity import (
 )
 
 from synth.config.schema import StorageConfig
+from synth.credentials import redacted
 from synth.errors import BadInput, RunFault
 from synth.records import digest
 from synth.storage.cache import cache_root, make_once
-from synth.storage.paths import join, locate, settings
+from synth.storage.paths import check_credentials, join, locate, settings
 
 T = TypeVar("T")
 
@@ -62,10 +64,11 @@ FIRST_WAIT_S, MAX_WAIT_S = 0.2, 5.0
 _TRANSIENT_STATUS = frozenset({408, 409, 429})
 _TRANSIENT_CODES = frozenset({"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException"})
 _MISSING = frozenset({"NoSuchKey", "404"})  # the answer to a HEAD has no body to name it
+_MAX_READ_CHARS, _MAX_SAID_CHARS = 2_000, 300  # of what a store says: looked at, and shown
 
 log = logging.getLogger(__name__)
 _lock = threading.Lock()
-_clients: dict[StorageConfig, Any] = {}
+_opened: dict[StorageConfig, "_Opened"] = {}
 
 TAIL_BYTES = 1 << 18  # holds the footer of any lease, and most leases whole
 BLOCK_BYTES = 1 << 20  # least asked for at once, so that reading on costs no request a line
@@ -76,6 +79,13 @@ PART_BYTES = 64 << 20  # larger files are uploaded and downloaded in parts of th
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
+class _Opened(NamedTuple):
+    """A client, and the credentials that it signs with, which may be others by and by."""
+
+    client: Any
+    credentials: Credentials | None
+
+
 class Unsettled(Exception):
     """What was read contradicts what was told just before: ask again."""
 
@@ -84,13 +94,9 @@ def client() -> Any:
     """Return this process's client; threads share it.
 
     Raises:
-        BadInput: The settings make no client.
+        BadInput: The settings make no client, or the credentials no request.
     """
-    section = settings()
-    with _lock:
-        if section not in _clients:
-            _clients[section] = _open(section)
-        return _clients[section]
+    return _opened_once().client
 
 
 def persist(path: str, call: Callable[[], T]) -> T:
@@ -112,7 +118,8 @@ def persist(path: str, call: Callable[[], T]) -> T:
     try:
         return retrying(call)
     except (BotoCoreError, ClientError, ResponseParserError, Unsettled) as error:
-        raise _meaning(path, error, deadline_s) from error
+        # Not its cause: what that tells of the request and of the store's answer is not cut.
+        raise _meaning(path, error, deadline_s) from None
 
 
 def status_of(error: ClientError) -> int:
@@ -125,7 +132,15 @@ def code_of(error: ClientError) -> str:
     return error.response["Error"].get("Code", "")
 
 
-def _open(section: StorageConfig) -> Any:
+def _opened_once() -> _Opened:
+    section = settings()
+    with _lock:
+        if section not in _opened:
+            _opened[section] = _open(section)
+        return _opened[section]
+
+
+def _open(section: StorageConfig) -> _Opened:
     config = Config(
         retries={"mode": "adaptive", "total_max_attempts": ATTEMPTS},
         connect_timeout=section.timeout_s,
@@ -136,10 +151,13 @@ def _open(section: StorageConfig) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
+    check_credentials()
     try:
-        return Session().client(
+        session = Session()
+        client = session.client(
             "s3", endpoint_url=section.endpoint_url, region_name=section.region, config=config
         )
+        return _Opened(client, session.get_credentials())
     except (BotoCoreError, ValueError) as error:
         rule = f"must make a client of S3: {error}"
         value = section.endpoint_url
@@ -156,29 +174,54 @@ def _is_transient(error: BaseException) -> bool:
 
 def _tell(path: str, state: RetryCallState) -> None:
     if state.outcome is not None:
-        log.warning("%s: asking again: %s", path, state.outcome.exception())
+        log.warning("%s: asking again: %s", path, _told(state.outcome.exception()))
 
 
 def _meaning(path: str, error: Exception, deadline_s: float) -> Exception:
     """Return what a lasting fault says about the input, or about the run."""
     if _is_transient(error):
-        return RunFault(f"{path}: no answer within {deadline_s:g} s (storage.deadline_s): {error}")
+        told = _told(error)
+        return RunFault(f"{path}: no answer within {deadline_s:g} s (storage.deadline_s): {told}")
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         rule = "must be given by the environment, a profile, or the machine's role"
         return BadInput(file=path, field="credentials", value=None, rule=rule)
     if not isinstance(error, ClientError):
-        value = type(error).__name__
-        return BadInput(file=path, field="storage", value=value, rule=f"must be usable: {error}")
-    code, message = code_of(error), error.response["Error"].get("Message", "")
-    if code in _MISSING:
+        value, rule = type(error).__name__, f"must be usable: {_told(error)}"
+        return BadInput(file=path, field="storage", value=value, rule=rule)
+    if code_of(error) in _MISSING:
         return FileNotFoundError(errno.ENOENT, "no such object", path)
-    if code == "NoSuchBucket":
+    if code_of(error) == "NoSuchBucket":
         return BadInput(file=path, field="bucket", value=locate(path)[0], rule="must exist")
+    code, message = _cut(code_of(error)), _cut(_message(error))
     if status_of(error) in (401, 403):
         rule = f"must be allowed to list, read, write and remove here: {message}"
         return BadInput(file=path, field="credentials", value=code, rule=rule)
     rule = f"must be something the store accepts: {message}"
     return BadInput(file=path, field="storage", value=code, rule=rule)
+
+
+def _told(error: BaseException | None) -> str:
+    """Return a fault on one line, without the credentials.
+
+    botocore's own faults name an address. Where it knew none, it quotes the request's headers or
+    the body of the answer: then the kind of fault has to do.
+    """
+    if isinstance(error, ClientError):
+        return _cut(f"{code_of(error)}: {_message(error)}")
+    if type(error) is HTTPClientError or isinstance(error, ResponseParserError):
+        return type(error).__name__
+    return _cut(str(error))
+
+
+def _message(error: ClientError) -> str:
+    return error.response["Error"].get("Message", "")
+
+
+def _cut(said: str) -> str:
+    """Return what a store said on a line of bounded length, without the credentials."""
+    found = _opened_once().credentials
+    secrets = [] if found is None else filter(None, found.get_frozen_credentials())
+    return redacted(said[:_MAX_READ_CHARS], secrets)[:_MAX_SAID_CHARS]
 
 
 class Part(NamedTuple):

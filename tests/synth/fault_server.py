@@ -59,7 +59,7 @@ _STATUS: Mapping[Fault, tuple[int, str]] = {
     Fault.WRONG_KEY: (401, "Incorrect API key provided."),
     Fault.FORBIDDEN: (403, "not for you"),
     Fault.NO_SUCH_MODEL: (404, "The model does not exist."),
-    Fault.UNPAID: (429, '{"error": {"code": "insufficient_quota"}}'),
+    Fault.UNPAID: (429, "insufficient_quota: check your plan"),
 }
 
 
@@ -123,10 +123,8 @@ class FaultServer:
     ) -> web.StreamResponse:
         if fault in _STATUS:
             status, text = _STATUS[fault]
-            text = (
-                text.format(key=request.headers.get("Authorization")) if "{key}" in text else text
-            )
-            return web.Response(status=status, text=text, headers=_retry_after(fault))
+            told = {"error": {"message": text}}
+            return web.json_response(told, status=status, headers=_retry_after(fault))
         if fault is Fault.HANG:
             await asyncio.sleep(3600)
         if fault is Fault.WRONG_JSON:
