@@ -132,10 +132,6 @@ class Drive:
         helpers += [self._start(self._watch()), self._start(self._go_on())]
         try:
             await self._end
-            for worker, lease in self._suspects:
-                log.warning("lease %s: its suspect rows run alone now", lease.name)
-                await worker.run(lease, alone=True)
-                self.progress.leases_done += 1
         except BaseException:
             await _cancel(helpers)  # or they would feed workers that are leaving
             await self._close()
@@ -145,7 +141,7 @@ class Drive:
             await self._look()
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Start a task whose fault ends the drive."""
+        """Start a task whose fault ends the drive, at whatever moment."""
         task = asyncio.create_task(work)
         task.add_done_callback(self._note_fault)
         return task
@@ -157,11 +153,14 @@ class Drive:
     async def _feed(self, worker: WorkerDoor) -> None:
         while True:
             await worker.room()
-            lease = await self._queue.get()
-            task = self._start(self._run_lease(worker, lease))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._track(self._run_lease(worker, await self._queue.get()))
             await asyncio.sleep(0)  # the lease is on its way before room is asked for again
+
+    def _track(self, leases: Coroutine[None, None, None]) -> None:
+        """Start what runs leases; closing the drive waits for it."""
+        task = self._start(leases)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def _run_lease(self, worker: WorkerDoor, lease: Lease) -> None:
         end = await worker.run(lease)
@@ -184,6 +183,14 @@ class Drive:
                 part = (still_open * PARTS - 1) // rows
             else:
                 break
+        self._track(self._run_suspects())
+
+    async def _run_suspects(self) -> None:
+        """Run the leases that were held back, one after the other, as the last thing there is."""
+        for worker, lease in self._suspects:
+            log.warning("lease %s: its suspect rows run alone now", lease.name)
+            await worker.run(lease, alone=True)
+            self.progress.leases_done += 1
         if not self._end.done():
             self._end.set_result(None)
 
@@ -233,7 +240,10 @@ class Drive:
         log.info("closing %d open leases", len(self._running))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._drain_s):
-                await asyncio.gather(*(w.drain() for w in self._workers), return_exceptions=True)
+                drains = (worker.drain() for worker in self._workers)
+                for fault in await asyncio.gather(*drains, return_exceptions=True):
+                    if fault is not None:
+                        log.warning("a worker could not close its leases: %r", fault)
                 await asyncio.gather(*self._running, return_exceptions=True)
         await _cancel(self._running)
 

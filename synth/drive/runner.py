@@ -71,6 +71,16 @@ class Work:
     measures: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A lease this worker has begun: its items, and the rows of those that have ended."""
+
+    lease: Lease
+    items: list[Item]
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+
 class Runner:
     """One process's share of the work.
 
@@ -94,7 +104,7 @@ class Runner:
         self._share = max(gate.limit for gate in self._gates)
         self._reserve = min(self._share, max(MIN_RESERVE, int(RESERVE_SHARE * self._share)))
         self._meters: dict[tuple[str, int], Meter] = {}
-        self._held: dict[str, dict[str, list[Row]]] = {}
+        self._held: dict[str, _Begun] = {}  # by lease: those whose suspects have yet to run alone
         self._tasks: set[asyncio.Task[str | None]] = set()
         self._changed = asyncio.Event()
         self._leaving = False
@@ -127,36 +137,33 @@ class Runner:
             RunFault: A pool is down, or refuses to be called. The finished rows are kept.
             BadInput: A step has found that it was configured wrongly. They are, too.
         """
-        started = time.monotonic()
         self._arriving += lease.num_rows  # before anything is awaited: room is asked for next
-        if (items := await asyncio.to_thread(self._read_owed, lease)) is None:
+        begun = self._held.pop(lease.name, None) or await asyncio.to_thread(self._begin, lease)
+        if begun is None:
             self._arrived(lease)
             return LeaseEnd(name=lease.name)
-        rows = self._held.pop(lease.name, {})
-        due = [
-            item
-            for item in items
-            if item.item_id not in rows and not self._leaving and self._has_guidelines(item)
-        ]
         try:
-            suspects = await self._run_rows(due, rows, alone, lease)
+            suspects = await self._run_rows(begun, alone)
         except (RunFault, BadInput):
-            await asyncio.to_thread(self._publish, lease, items, rows, started)
+            await asyncio.to_thread(self._publish, begun)
             raise
         if suspects and not self._leaving:
-            self._held[lease.name] = rows
+            self._held[lease.name] = begun
             return LeaseEnd(name=lease.name, suspects=suspects)
-        await asyncio.to_thread(self._publish, lease, items, rows, started)
+        await asyncio.to_thread(self._publish, begun)
         if self.work.measures and not self._leaving:
             await asyncio.to_thread(self._measure, lease)
         return LeaseEnd(name=lease.name)
 
     async def drain(self) -> None:
-        """Close the open leases: finished rows kept, the rest `interrupted`."""
+        """Close the open leases, those held back too: finished rows kept, others `interrupted`."""
         self._leaving = True
         self._changed.set()
         for task in self._tasks:
             task.cancel()
+        held, self._held = list(self._held.values()), {}
+        for begun in held:
+            await asyncio.to_thread(self._publish, begun)
 
     async def close(self) -> None:
         """Close the chats that hold connections."""
@@ -168,21 +175,25 @@ class Runner:
         """Return the live numbers."""
         return take_snapshot(self._outcomes, self._tokens, self._meters, self._roles)
 
-    def _read_owed(self, lease: Lease) -> list[Item] | None:
-        """Return the items of `lease`; None where its file is there."""
+    def _begin(self, lease: Lease) -> _Begun | None:
+        """Read what `lease` holds; return None where its file is there."""
         if storage.exists(lease_path(self.work.workspace, lease.name)):
             return None
-        return read_items(self.work.workspace, lease)
+        return _Begun(lease, read_items(self.work.workspace, lease))
 
     def _arrived(self, lease: Lease) -> None:
         """Count the rows of `lease` as waiting no more, but by what they wait for."""
         self._arriving -= lease.num_rows
         self._changed.set()
 
-    async def _run_rows(
-        self, items: list[Item], rows: dict[str, list[Row]], alone: bool, lease: Lease
-    ) -> tuple[str, ...]:
-        """Fill `rows` by item; return the items held back as suspects."""
+    async def _run_rows(self, begun: _Begun, alone: bool) -> tuple[str, ...]:
+        """Run the items that have no rows yet; return those held back as suspects."""
+        rows = begun.rows
+        items = [
+            item
+            for item in begun.items
+            if item.item_id not in rows and not self._leaving and self._has_guidelines(item)
+        ]
         width = asyncio.Semaphore(1 if alone else max(1, len(items)))
 
         async def one(item: Item) -> str | None:
@@ -196,7 +207,7 @@ class Runner:
         tasks = [asyncio.create_task(one(item)) for item in items]
         self._tasks.update(tasks)
         await asyncio.sleep(0)  # the rows have taken or queued for their first slot
-        self._arrived(lease)
+        self._arrived(begun.lease)
         try:
             await _first_fault(tasks)
         finally:
@@ -274,18 +285,15 @@ class Runner:
         provenance, ids = self._provenance(item), self._guideline_ids(item)
         return lost_row(item, outcome, error, meter, provenance, ids)
 
-    def _publish(
-        self, lease: Lease, items: list[Item], rows: dict[str, list[Row]], started: float
-    ) -> None:
+    def _publish(self, begun: _Begun) -> None:
         flat: list[Row] = []
-        for item in items:
+        for item in begun.items:
             why = "the worker had to leave before this row was done"
-            if not self._has_guidelines(item):
-                why = f"guideline set {item.guidelines} is not in this run"
-            flat += rows.get(item.item_id) or [self._lost(item, Outcome.INTERRUPTED, why, Meter())]
+            ended = begun.rows.get(item.item_id)
+            flat += ended or [self._lost(item, Outcome.INTERRUPTED, why, Meter())]
         table = pa.Table.from_pylist(flat, schema=TRACES)
-        counts = count(flat, time.monotonic() - started)
-        publish_lease(self.work.workspace, lease.name, table, counts)
+        counts = count(flat, time.monotonic() - begun.started)
+        publish_lease(self.work.workspace, begun.lease.name, table, counts)
 
     def _measure(self, lease: Lease) -> None:
         sets = list(self.work.guidelines.values())
