@@ -1,16 +1,19 @@
 """Training on pairs for real, under Ray Train, on a random model of two layers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from synth.curate.shards import Split
 from synth.models.families import STEP_TOKENS
 from synth.recipes.surgery import write_steps
 from tests.train.curated import pair_row, sft_row, write_curated
 from tests.train.jobs import UNDER_RAY_TRAIN, job
 from tests.train.killer import Killer
+from train.encode import choose_rows
 
 pytestmark = UNDER_RAY_TRAIN
 
@@ -30,6 +33,9 @@ def trained(base: str, curated: Path, folder: Path, kind: Any, **fields: Any) ->
     from train.fit import fit  # noqa: PLC0415
 
     own = job(base, curated, kind, **{"save_steps": 100, "max_failures": 0, **fields})
+    if kind == "sft":
+        chosen = {split: choose_rows({own.arm: own}, split)[own.arm] for split in get_args(Split)}
+        own = replace(own, chosen=chosen)
     folder.mkdir(exist_ok=True)
     outcome = fit(own, folder.name, str(folder.parent / ".train"), folder)
     (folder / "manifest.json").write_text(json.dumps(outcome), encoding="utf-8")

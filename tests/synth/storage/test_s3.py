@@ -119,7 +119,7 @@ def test_the_flow_through_a_kill_while_requests_fail(
     assert "curate: complete, nothing to do" in again.err
     # Commands that know no configuration: the endpoint comes from the environment.
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server)
-    storage.use(StorageConfig())
+    storage.use(StorageConfig(deadline_s=59))  # one whose client no test has opened yet
     status = cli("status", "s3://bucket/flow")
     assert status.code == 0, status.err
     assert f"4 of 4 leases done, {ROWS} rows planned" in status.out
