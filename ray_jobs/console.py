@@ -19,7 +19,7 @@ from rich.table import Table
 
 from guidelines.plain import one_line
 from synth.drive.drive import Progress as DriveProgress
-from synth.drive.progress import Report
+from synth.synthesize import Tell
 
 PLAIN_WIDTH = 160  # of tables in a log, where there is no terminal to ask
 PLAIN_EVERY_S = 10.0
@@ -107,7 +107,7 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def live_progress(console: Console) -> Iterator[Report]:
+def live_progress(console: Console) -> Iterator[Tell]:
     """Yield what a stage tells its numbers: a bar on a terminal, else a line now and then."""
     if not console.is_terminal:
         yield _Lines()

@@ -5,13 +5,15 @@ from ray_jobs.exits import finish
 from ray_jobs.job import Job, dry_run_option, run_command
 from ray_jobs.summary import acceptance_table, drops_table
 from synth.dataset import curate_run
+from synth.drive.holder import hold
 
 
 @run_command
 @dry_run_option
 def command(job: Job) -> None:
     """Judge the traces and write shards, drops and the dataset card."""
-    manifest = curate_run(stages.prepare(job.config))
+    with hold(job.config.run, "curate", job.options.force):
+        manifest = curate_run(stages.prepare(job.config))
     job.console.print(acceptance_table(manifest), drops_table(manifest))
 
 

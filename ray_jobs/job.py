@@ -33,7 +33,7 @@ verbose_option = click.option("--verbose", is_flag=True, help="Show more of what
 _RUN_OPTIONS = (
     config_argument,
     set_option,
-    click.option("--force", is_flag=True, help="Work beside another driver that is alive."),
+    click.option("--force", is_flag=True, help="Take the run over from a command that is at work."),
     click.option(
         "--accept-drift",
         metavar="WHY",

@@ -16,6 +16,7 @@ from synth.batch import asking_revision, judge_exchanges, judge_revision, run_ba
 from synth.checks.static import ROLES, check_model, check_run_folder, check_secrets
 from synth.config.loading import load_config
 from synth.config.schema import ModelConfig
+from synth.drive.holder import hold
 from synth.errors import BadInput
 from synth.judges import find_judge
 from synth.judges.base import PREFERENCE, Exchange, Judge, ModelJudge, Verdict
@@ -173,6 +174,7 @@ def _ask(
         logs_kept(config.run),
         logging_to(shown, run=storage.local_folder(config.run)),
         live_progress(shown) as tell,
+        hold(config.run, f"certify {judge.name}"),
     ):
         run = partial(run_batch, config, Options(tell=tell), opened=cache(Workspace))
         said = judge_exchanges(run, workspace, judge, model, asked, f"certify {judge.name}")

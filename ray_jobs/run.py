@@ -22,6 +22,7 @@ from ray_jobs.summary import (
     times_table,
 )
 from synth.dataset import curate_run
+from synth.drive.holder import Holder, hold
 from train.report import write_report
 from train.report.recipes import compare_recipes, recipes_tables
 
@@ -52,11 +53,17 @@ def _compare(job: Job, tables: Mapping[str, RunConfig]) -> int:
 
 def _flow(job: Job) -> int:
     """Do one run's whole flow."""
+    with hold(job.config.run, "check", job.options.force) as holder:
+        return _hold_flow(job, holder)
+
+
+def _hold_flow(job: Job, holder: Holder) -> int:
     config, console = job.config, job.console
     seconds: defaultdict[str, float] = defaultdict(float)
 
     def timed(stage: str, work: Callable[[], T]) -> T:
         log.info("%s", stage)
+        holder.enter(stage)
         started = time.monotonic()
         done = work()
         seconds[stage] += time.monotonic() - started

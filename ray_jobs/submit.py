@@ -60,7 +60,7 @@ log = logging.getLogger(__name__)
 @config_argument
 @set_option
 @click.option("--address", required=True, metavar="URL", help="Of the dashboard: http://host:8265.")
-@click.option("--force", is_flag=True, help="Work beside another driver that is alive.")
+@click.option("--force", is_flag=True, help="Take the run over from a command that is at work.")
 @click.option("--accept-drift", metavar="WHY", help="See the same option of `run`.")
 @click.option("--no-wait", is_flag=True, help="Leave once the job is submitted.")
 def command(

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from guidelines import GuidelineSet
 from synth.calls.aio import run_until_interrupted
 from synth.config.schema import ModelConfig, SynthConfig
+from synth.drive.holder import hold
 from synth.drive.runner import Work
 from synth.judges.base import Exchange, Judge, ModelJudge, RuleJudge, Verdict, undetermined
 from synth.models.identity import identify
@@ -104,8 +105,9 @@ async def _work_off(
         num_workers=num_workers(config.limits, pools),
         storage=config.storage,
     )
-    async with open_pools(config, pools):
-        await work_through(config, work, leases, batch.stage, options)
+    with hold(config.run, batch.stage, options.force):
+        async with open_pools(config, pools):
+            await work_through(config, work, leases, batch.stage, options)
 
 
 def _plan_part(workspace: Workspace, part: Sequence[Item]) -> list[str]:

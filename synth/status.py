@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from synth import storage
 from synth.calls.usage import Cost, cost, read_usage
 from synth.curate.counting import Counting
-from synth.drive.progress import read_accepted, read_barren, read_progress
+from synth.drive.holder import read_progress
+from synth.drive.notes import read_accepted, read_barren
 from synth.errors import BadInput
 from synth.records import Cell, Outcome
 from synth.rounds import barren_cells, quota_tallies

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -21,14 +21,9 @@ from synth.cluster.job import in_ray_job
 from synth.config.schema import Limits, ModelConfig, SynthConfig
 from synth.curate.counting import Counting, Found
 from synth.curate.local import MEASURED
-from synth.drive.drive import Drive, Refill, WorkerDoor, nothing_more
-from synth.drive.progress import (
-    Heartbeat,
-    Report,
-    note_accepted,
-    note_seconds,
-    refuse_second_driver,
-)
+from synth.drive.drive import Drive, Progress, Refill, WorkerDoor, nothing_more
+from synth.drive.holder import Holder, hold
+from synth.drive.notes import note_accepted, note_seconds
 from synth.drive.runner import Runner, Work
 from synth.errors import BadInput
 from synth.pools.layout import PoolPlan, chats_of, check_fit, plan_pools
@@ -43,6 +38,8 @@ CALLS_PER_WORKER = 256  # well below what one worker's process can keep open
 NEXT_ROUND_SHARE = 0.1  # of a round's rows still open: then the next one is planned
 
 log = logging.getLogger(__name__)
+
+Tell = Callable[[str, Progress], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,14 +131,14 @@ class Options:
     """How a command wants a stage to run.
 
     Attributes:
-        force: Work beside another driver that is still alive.
+        force: Take the run over from another command that is at work.
         accept_drift: Why rows of another fingerprint may join this run.
         tell: Hears a drive's numbers about once a second.
     """
 
     force: bool = False
     accept_drift: str | None = None
-    tell: Report = lambda stage, progress: None
+    tell: Tell = lambda stage, progress: None
 
 
 async def synthesize(run: Run, counting: Counting | None, options: Options) -> Counter[str]:
@@ -156,9 +153,14 @@ async def synthesize(run: Run, counting: Counting | None, options: Options) -> C
         options: How.
 
     Raises:
-        BadInput: There is nothing that the run could plan.
+        BadInput: There is nothing that the run could plan, or another command works on it.
+        RunFault: An engine did not start, or another command has displaced this one.
     """
-    refuse_second_driver(run.config.run, options.force)
+    with hold(run.config.run, "synthesize", options.force):
+        return await _synthesize(run, counting, options)
+
+
+async def _synthesize(run: Run, counting: Counting | None, options: Options) -> Counter[str]:
     check_plannable(run)
     parts = fingerprint(run)
     open_run(run, parts, options.accept_drift)
@@ -276,15 +278,25 @@ def num_workers(limits: Limits, pools: Sequence[PoolPlan]) -> int:
 
 @asynccontextmanager
 async def open_pools(config: SynthConfig, pools: Sequence[PoolPlan]) -> AsyncIterator[None]:
-    """Open `pools`, and Ray below them, for as long as they are needed.
+    """Open `pools`, and Ray below them, for as long as they are needed; hold the run as long.
 
     Endpoints are asked first: what a server refuses is known before an engine takes minutes.
 
     Raises:
-        BadInput: They can not be open together, or an endpoint is not what is said of it.
+        BadInput: They can not be open together, an endpoint is not what is said of it, or another
+            command works on the run.
         PoolDown: An endpoint does not answer.
-        RunFault: An engine did not start.
+        RunFault: An engine did not start, or another command has displaced this one.
     """
+    with hold(config.run, "open pools") as holder:
+        async with _open_pools(config, pools, holder):
+            yield
+
+
+@asynccontextmanager
+async def _open_pools(
+    config: SynthConfig, pools: Sequence[PoolPlan], holder: Holder
+) -> AsyncIterator[None]:
     check_fit(pools)
     await check_endpoints(pools, config.limits.pool_deadline_s)
     engines = any(pool.engine for pool in pools)
@@ -301,7 +313,9 @@ async def open_pools(config: SynthConfig, pools: Sequence[PoolPlan]) -> AsyncIte
     from synth.pools.lifecycle import open_engines  # noqa: PLC0415
 
     logs = None if in_ray_job() else storage.local_folder(storage.join(config.run, "logs"))
-    async with open_engines(pools, run_digest(config.run), config.limits, config.seed, logs):
+    own = holder.holds
+    name = run_digest(config.run)
+    async with open_engines(pools, name, config.limits, config.seed, logs, own):
         yield
 
 
@@ -313,21 +327,21 @@ async def work_through(
     options: Options,
     refill: Refill = nothing_more,
 ) -> None:
-    """Run `leases` on workers of their own, with a heartbeat beside the run."""
-    beat = Heartbeat(config.run, stage, options.tell)
-    drive: Drive | None = None
-    async with _workers(config, work, stage) as workers:
-        try:
+    """Run `leases` on workers of their own, holding the run; its heartbeat has the numbers."""
+    with hold(config.run, stage, options.force) as holder:
+
+        def note(progress: Progress) -> None:
+            options.tell(stage, progress)
+            holder.note(progress)
+
+        async with _workers(config, work, stage) as workers:
             drive = Drive(
-                workers,
-                leases,
-                refill=refill,
-                on_progress=beat,
-                drain_s=config.limits.drain_s,
+                workers, leases, refill=refill, on_progress=note, drain_s=config.limits.drain_s
             )
-            await drive.run()
-        finally:
-            beat.end(drive.progress if drive else None)
+            try:
+                await drive.run()
+            finally:
+                holder.note(drive.progress)
 
 
 @asynccontextmanager

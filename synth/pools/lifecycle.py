@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -48,6 +48,7 @@ async def open_engines(
     limits: Limits,
     seed: int = 0,
     logs: Path | None = None,
+    own: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[None]:
     """Open those of `pools` that have engines, on the running cluster, and close them at the end.
 
@@ -59,6 +60,8 @@ async def open_engines(
         limits: Deadlines.
         seed: Of the engines.
         logs: Folder that keeps what the engines log; it must be one that replicas see.
+        own: Says at the end whether the run is still ours; another command's pools have the
+            same names, and are left alone.
 
     Raises:
         BadInput: The cluster can never hold them.
@@ -82,14 +85,16 @@ async def open_engines(
         await unless_hopeless(_wait_until_running(apps, limits.start_timeout_s), demands)
         yield
     finally:
-        await remove_pools(run_digest)
+        if await asyncio.to_thread(own):
+            await remove_pools(run_digest, own)
         ray.kill(owner)
 
 
-async def remove_pools(run_digest: str) -> list[str]:
+async def remove_pools(run_digest: str, own: Callable[[], bool] = lambda: True) -> list[str]:
     """Remove every pool of the run and wait until its replicas are gone; return their names.
 
-    Nobody waits for calls that are still in flight: replicas that they hold back are killed.
+    Nobody waits for calls that are still in flight: replicas that they hold back are killed,
+    unless the run is no longer ours by then, as `own` says.
 
     Raises:
         RunFault: Replicas are still there.
@@ -99,7 +104,7 @@ async def remove_pools(run_digest: str) -> list[str]:
     apps = [name for name in status.applications if name.startswith(prefix)]
     for app in apps:
         await asyncio.to_thread(serve.delete, app, _blocking=False)
-    if await _gone(prefix, _LEAVE_S):
+    if await _gone(prefix, _LEAVE_S) or not await asyncio.to_thread(own):
         return apps
     for name in _replica_names(prefix):
         log.warning("%s did not leave within %g s: killing it", name, _LEAVE_S)

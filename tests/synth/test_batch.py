@@ -1,5 +1,6 @@
 """A batch runs its own items, whatever else was planned beside them, all parts of it at once."""
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,15 @@ import pyarrow as pa
 import pytest
 
 from synth import batch as module
+from synth import storage
 from synth.batch import Batch, run_batch
 from synth.config.schema import Limits, ModelConfig, SynthConfig
+from synth.drive.holder import progress_path
+from synth.errors import BadInput
 from synth.records import Item, Sampling
 from synth.synthesize import Options
 from synth.workspace.plan import MIN_LEASE_ROWS
+from synth.workspace.stage import dump
 from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_items
 
@@ -102,6 +107,14 @@ def test_a_part_is_let_go_before_the_next_one_is_made(tmp_path: Path) -> None:
     parts = map(Part, (ITEMS[:20], ITEMS[20:40], ITEMS[40:]))
     assert [t.num_rows for t in run(tmp_path, parts)] == [20, 20, len(ITEMS) - 40]
     assert most == [1, 1, 1]
+
+
+def test_a_batch_is_refused_beside_another_command_on_its_run(tmp_path: Path) -> None:
+    beat = {"driver": "elsewhere:1", "at": time.time(), "ended": False}
+    storage.replace(progress_path(str(tmp_path)), dump(beat))
+    with pytest.raises(BadInput, match="elsewhere:1"):
+        run(tmp_path, [ITEMS])
+    assert Workspace(str(tmp_path / "batch")).finished() == []
 
 
 def test_no_other_columns_are_read_than_a_batch_wants(tmp_path: Path) -> None:

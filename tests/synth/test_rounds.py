@@ -13,7 +13,7 @@ from guidelines import load_guidelines
 from synth.config.schema import Accepted, CurateConfig
 from synth.curate import Found
 from synth.dataset import counting_of
-from synth.drive.progress import read_barren
+from synth.drive.notes import read_barren
 from synth.drive.runner import Runner
 from synth.errors import BadInput
 from synth.recipes.base import Before, Row, Step

@@ -12,7 +12,7 @@ from guidelines import load_guidelines
 from synth import storage
 from synth.config.schema import Accepted, Limits, ModelConfig, SynthConfig
 from synth.dataset import counting_of, retry_failed
-from synth.drive.progress import progress_path
+from synth.drive.holder import progress_path
 from synth.errors import BadInput
 from synth.recipes import find_recipe
 from synth.records import Seed

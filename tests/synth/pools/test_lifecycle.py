@@ -148,6 +148,22 @@ async def test_another_run_is_left_alone_and_closing_does_not_wait_for_calls(
     assert (await connect(specs["teacher"])(ASK, Sampling())).text
 
 
+async def test_pools_of_a_command_that_took_the_run_over_are_left_alone(
+    specs: dict[str, ChatSpec],
+) -> None:
+    models = {"teacher": scripted()}
+    first = engines(models, "taken", LIMITS, own=lambda: False)
+    second = engines(models, "taken", LIMITS)
+    await first.__aenter__()
+    taken = await second.__aenter__()
+    await first.__aexit__(None, None, None)
+    try:
+        assert (await connect(taken["teacher"])(ASK, Sampling())).text
+    finally:
+        await second.__aexit__(None, None, None)
+    assert "gw-taken-teacher" not in serve.status().applications
+
+
 async def test_a_pool_that_can_not_start_says_why(specs: dict[str, ChatSpec]) -> None:
     with pytest.raises(RunFault, match="no_such:script"):
         async with engines({"teacher": scripted(script="no_such:script")}, "br0ken", LIMITS):
