@@ -154,7 +154,9 @@ def shortfalls(run: Run, counting: Counting | None = None) -> Iterator[str]:
         run: The run.
         counting: Counts what is accepted; a quota needs it.
     """
-    yield from too_many_failed("rows", run.workspace.outcomes(), run.config.limits.allow_failed)
+    outcomes = run.workspace.outcomes()
+    yield from too_many_failed("rows", outcomes, run.config.limits.allow_failed)
+    yield from _none_finished(outcomes)
     if (quota := run.config.accepted) is None:
         return
     assert counting is not None, "a quota is counted"
@@ -172,6 +174,24 @@ def too_many_failed(what: str, outcomes: Mapping[str, int], allowed: float) -> I
     failed, total = outcomes.get(Outcome.FAILED, 0), sum(outcomes.values())
     if total and failed / total > allowed:
         yield f"{failed} of {total} {what} failed, {allowed:.1%} allowed (limits.allow_failed)"
+
+
+def arms_without_data(manifest: Manifest) -> Iterator[str]:
+    """Yield a line for each arm whose traces became neither a row nor a pair to train on."""
+    for arm, outcomes in manifest["outcomes"].items():
+        kept = manifest["accepted"][arm] + manifest["paired"][arm]
+        if not kept and (traces := sum(outcomes.values())):
+            reasons = Counter(manifest["drops"].get(arm, {})).most_common()
+            why = ", ".join(f"{rows} {reason}" for reason, rows in reasons)
+            yield f"{arm}: none of {traces} traces was accepted: {why}"
+
+
+def _none_finished(outcomes: Mapping[str, int]) -> Iterator[str]:
+    """Yield a line where no row came out, unless that is told by how many failed."""
+    total, failed = sum(outcomes.values()), outcomes.get(Outcome.FAILED, 0)
+    if failed < total and not outcomes.get(Outcome.OK):
+        counts = ", ".join(f"{rows} {name}" for name, rows in sorted(outcomes.items()))
+        yield f"none of {total} rows is ok: {counts}"
 
 
 def _kinds(counts: list[LeaseCounts]) -> dict[Cell, Counter[str]]:

@@ -190,8 +190,12 @@ def render(
 
 
 def _configs(body: Manifest) -> dict[str, dict[str, str]]:
-    """Return the sets of shards that are loaded apart, by name: of each split the pattern."""
-    configs: dict[str, dict[str, str]] = {}
+    """Return the sets of shards that are loaded apart, by name: of each split the pattern.
+
+    The rows to train on are always among them: without a pattern, `datasets` would take any parquet
+    file there is, which are the drops.
+    """
+    configs = {"default": {"train": "sft/train-?????-of-?????.parquet"}}
     for shard in body["shards"]:
         name = f"{shard['arm']}-{shard['training']}" if "training" in shard else "default"
         pattern = _NUMBERED.sub("?????-of-?????.parquet", shard["path"])

@@ -59,9 +59,9 @@ def test_a_changed_threshold_curates_again_and_generates_nothing(
 ) -> None:
     assert cli("run", config).code == 0
     before = snapshot(tmp_path / "run")
-    (tmp_path / "strict.yaml").write_text("min_answer_words: 40\n")
+    (tmp_path / "strict.yaml").write_text("min_answer_words: 12\n")
     policy = tmp_path / "default.yaml"
-    policy.write_text("min_answer_words: 40\n")
+    policy.write_text("min_answer_words: 12\n")
     again = cli("run", config, "--set", f"curate.policy={policy}")
     assert again.code == 0
     assert "curate: runs again, changed: policy" in again.err
@@ -96,6 +96,23 @@ def test_a_dry_run_leaves_the_run_alone(cli: Cli, tmp_path: Path, config: Path) 
     assert ended.code == 0, ended.err
     assert not (tmp_path / "run").exists()
     assert (tmp_path / "run-dry-run" / "report.html").exists()
+
+
+@pytest.mark.parametrize("verbs", [("run",), ("synthesize", "curate")])
+def test_a_run_that_accepts_nothing_ends_with_3(
+    cli: Cli, tmp_path: Path, config: Path, verbs: tuple[str, ...]
+) -> None:
+    (tmp_path / "strict.yaml").write_text("min_answer_words: 4000\n")
+    ended = [cli(verb, config, "--set", "curate.policy=strict.yaml") for verb in verbs]
+    assert [one.code for one in ended] == [*(0 for _ in verbs[1:]), 3]
+    for arm in ("refusal", "srg"):
+        assert f"unmet: {arm}: none of 10 traces was accepted: " in ended[-1].out
+
+
+def test_a_run_that_loses_every_row_ends_with_3(cli: Cli, config: Path) -> None:
+    ended = cli("synthesize", config, "--set", "recipe=tests.synth.scripts.rambling")
+    assert ended.code == 3
+    assert "unmet: none of 10 rows is ok: 10 unparsed" in ended.out
 
 
 def test_too_many_failures_end_with_3_until_they_are_retried(

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 from guidelines import GuidelineSet
-from synth.errors import EngineDied, PoolFault
+from synth.errors import EngineDied, PoolFault, Unparsed
 from synth.recipes.base import Before, Models, Recipe, Step
 from synth.records import Item, Message, Sampling, Trace, seed_of
 
@@ -20,6 +20,11 @@ async def echo(item: Item, models: Models, guidelines: GuidelineSet | None) -> l
 async def broken(item: Item, models: Models, guidelines: GuidelineSet | None) -> list[Trace]:
     """A recipe with a bug."""
     raise ZeroDivisionError("this recipe has a bug")
+
+
+async def rambling(item: Item, models: Models, guidelines: GuidelineSet | None) -> list[Trace]:
+    """Get a reply that no format fits."""
+    raise Unparsed("no format fits it", "words")
 
 
 def repeat(messages: Sequence[Message], sampling: Sampling) -> str:

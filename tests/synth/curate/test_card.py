@@ -29,6 +29,23 @@ def test_a_code_span_can_not_be_left() -> None:
     assert code("a`b\n``<b>\x1b") == "a'b ''<b>\\x1b"
 
 
+@pytest.mark.parametrize("answer", ["", "Boil them for ten minutes."])
+def test_what_datasets_loads_is_what_was_accepted(tmp_path: Path, answer: str) -> None:
+    import datasets  # noqa: PLC0415 - heavy
+
+    trace = make_trace("How are eggs boiled?", recipe="refusal", answer=answer)
+    publish_traces(str(tmp_path), [trace])
+    manifest = run_stage(make_config(tmp_path))
+    curated, cache = str(tmp_path / "curated/default"), str(tmp_path / "cache")
+    if not manifest["accepted"]["refusal"]:
+        with pytest.raises(FileNotFoundError, match=r"No \(supported\) data files"):
+            datasets.load_dataset(curated, cache_dir=cache)
+        return
+    loaded = datasets.load_dataset(curated, cache_dir=cache)
+    assert {split: rows.num_rows for split, rows in loaded.items()} == {"train": 1}
+    assert "completion" in loaded["train"].column_names
+
+
 def test_drops_are_counted_by_the_step_they_happened_at(tmp_path: Path) -> None:
     rows = [
         make_trace("How are eggs boiled?", recipe="two", step=0, outcome="failed", answer=""),
