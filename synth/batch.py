@@ -17,7 +17,7 @@ from synth.calls.aio import run_until_interrupted
 from synth.config.schema import ModelConfig, SynthConfig
 from synth.drive.holder import hold
 from synth.drive.runner import Work
-from synth.judges.base import Exchange, Judge, ModelJudge, RuleJudge, Verdict, undetermined
+from synth.judges.base import SAMPLE, Exchange, Judge, ModelJudge, RuleJudge, Verdict, undetermined
 from synth.models.identity import identify
 from synth.pools.layout import plan_pools
 from synth.recipes import Models, Recipe, Step
@@ -136,7 +136,6 @@ def _read(batch: Batch, workspace: Workspace, ids: list[str], leases: set[str]) 
 RECIPE = "judge"
 REVISION_HEX = 12
 _VERSION = 1  # raised when the same reply would become another verdict, whatever the judge
-_SAMPLE = Exchange(prompt="prompt", text="text", rival="rival")  # shows a judge's own words
 
 
 def judge_revision(judge: Judge, model: ModelConfig | None = None) -> str:
@@ -149,7 +148,7 @@ def judge_revision(judge: Judge, model: ModelConfig | None = None) -> str:
     if isinstance(judge, RuleJudge):
         return digest(judge.name, judge.version)[:REVISION_HEX]
     assert model is not None, "a model judge has a model"
-    parts = (_VERSION, judge.name, judge.version, judge.max_tokens, judge.ask(_SAMPLE))
+    parts = (_VERSION, judge.name, judge.version, judge.max_tokens, judge.ask(SAMPLE))
     return digest(*parts, identify(model).digest)[:REVISION_HEX]
 
 
@@ -158,7 +157,7 @@ def asking_revision(judge: ModelJudge, model: ModelConfig) -> str:
 
     It is equal for judges that ask one question of one model, however they read the reply.
     """
-    parts = (judge.question, judge.max_tokens, judge.ask(_SAMPLE), identify(model).digest)
+    parts = (judge.question, judge.max_tokens, judge.ask(SAMPLE), identify(model).digest)
     return digest(*parts)[:REVISION_HEX]
 
 

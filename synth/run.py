@@ -19,9 +19,11 @@ from synth import storage
 from synth.config.loading import parse_yaml
 from synth.config.schema import ModelConfig, SynthConfig
 from synth.errors import BadInput
+from synth.judges.base import SAMPLE, Judge, ModelJudge
 from synth.models.embedded import EMBEDDED_DIGEST
 from synth.models.identity import EMBEDDED, SCRIPTED, ModelIdentity, identify
 from synth.recipes import Recipe, Step, find_recipe
+from synth.recipes.base import version_of
 from synth.records import SCHEMA_VERSION, Seed, digest, digest_bytes
 from synth.seeds.seeds import decontaminate, load_seeds, split_seeds, take
 from synth.students import check_recipes
@@ -226,6 +228,9 @@ def fingerprint(run: Run) -> Fingerprint:
         chosen = recipe.options.model_dump(mode="json", exclude=set(recipe.options.PLAN_ONLY))
         parts[f"options {name}"] = digest(chosen)
         parts[f"prompts {name}"] = digest(_prompt_files(name))
+        parts |= {f"judge {judge.name}": _asked(judge) for judge in recipe.judges}
+        for module in recipe.shares:
+            parts |= _shared(module)
     parts |= {f"guidelines {name}": found.digest for name, found in run.guidelines.items()}
     return parts
 
@@ -238,6 +243,22 @@ def _called(model: ModelConfig) -> str:
         ).model_id
     identity = identify(model)
     return identity.model_id + ("" if identity.verifiable else " (unverifiable)")
+
+
+def _asked(judge: Judge) -> str:
+    """Return a judge's version and, of a model, the digest of what it is asked."""
+    if not isinstance(judge, ModelJudge):
+        return str(judge.version)
+    return f"{judge.version}@{digest(judge.max_tokens, judge.ask(SAMPLE))[:12]}"
+
+
+def _shared(module: str) -> Fingerprint:
+    """Return the parts of code that several recipes share: its version, and prompts if any."""
+    parts = {f"code {module}": str(version_of(module))}
+    name = module.rpartition(".")[2]
+    if prompts := _prompt_files(name):
+        parts[f"prompts {name}"] = digest(prompts)
+    return parts
 
 
 def open_run(run: Run, parts: Fingerprint, accept_drift: str | None = None) -> list[dict]:
@@ -309,12 +330,11 @@ def run_digest(run: str) -> str:
     return digest(storage.absolute(run))[:10]
 
 
-def _prompt_files(recipe: str) -> dict[str, str]:
-    """Return the digests of a recipe's prompts: the files of its name, or that begin with it."""
+def _prompt_files(name: str) -> dict[str, str]:
+    """Return the digests of a recipe's or a module's prompts: its name begins theirs."""
     texts = (
         entry
         for entry in files("synth.prompts").iterdir()
-        if entry.name.endswith((".md", ".yaml"))
-        and entry.name.startswith((f"{recipe}.", f"{recipe}_"))
+        if entry.name.endswith((".md", ".yaml")) and entry.name.startswith((f"{name}.", f"{name}_"))
     )
     return {entry.name: digest_bytes(entry.read_bytes()) for entry in texts}

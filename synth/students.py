@@ -10,7 +10,7 @@ from synth import storage
 from synth.config.schema import ModelConfig, SynthConfig
 from synth.errors import BadInput
 from synth.models.identity import identify
-from synth.recipes.base import SFT, Recipe, Step, Train
+from synth.recipes.base import SFT, Recipe, Step, Train, version_of
 from synth.workspace.ids import find_rows
 from synth.workspace.stage import MANIFEST
 
@@ -61,12 +61,14 @@ def check_recipes(recipes: Sequence[Recipe]) -> None:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Check that the trainings a recipe names are there, before they are named.
+    """Check that what a recipe names is there, and its trainings before they are named.
 
     Raises:
         BadInput: A step or training goes on from one that is not, or two share a name, or their
-            order can not work.
+            order can not work; or code that it shares has no version.
     """
+    for module in recipe.shares:
+        version_of(module)
     if fault := _order_fault(recipe):
         raise BadInput(file="recipe", field="steps", value=recipe.name, rule=fault)
     known: list[str] = []

@@ -8,6 +8,7 @@ import pytest
 from synth import build_dataset
 from synth.config.schema import Limits, ModelConfig, SeedsConfig, SynthConfig
 from synth.recipes import RECIPES, find_recipe
+from tests.synth.reached import undeclared
 from tests.test_marks import unmarked
 
 TEXT = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text(encoding="utf-8")
@@ -21,6 +22,7 @@ def test_the_recipe_of_the_walk_through_runs(
     monkeypatch.syspath_prepend(tmp_path)
     path = "unanimous_recipe.UNANIMOUS"
     assert find_recipe(path, {"answers": 2}).options.model_dump() == {"answers": 2}
+    assert undeclared(find_recipe(path)) == set()
     config = SynthConfig(
         run=str(tmp_path / "run"),
         recipe=(path,),

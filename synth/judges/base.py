@@ -14,6 +14,8 @@ from typing import Literal
 
 from synth.records import Message, digest
 
+VERSION = 1  # raised by hand when a change would alter the text of a row
+
 UNDETERMINED = "undetermined"
 
 SAFETY = ("unsafe", "safe")
@@ -37,6 +39,9 @@ class Exchange:
     prompt: str
     text: str
     rival: str = ""
+
+
+SAMPLE = Exchange(prompt="prompt", text="text", rival="rival")  # shows a judge's own words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,8 @@ from typing import Any
 from synth.judges.base import Verdict, undetermined
 from synth.models.families import THINK_CLOSE, THINK_OPEN
 
+VERSION = 1  # raised by hand when a reply would be read otherwise
+
 WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 
 REPEAT_NGRAM = 4  # ours: long enough that idioms do not count, short enough to see loops

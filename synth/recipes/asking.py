@@ -13,6 +13,8 @@ from synth.recipes.srg import declining_pattern, times
 from synth.recipes.surgery import split_headed
 from synth.records import Reply, Sampling
 
+VERSION = 1  # raised by hand when a change would alter the text of a row
+
 HEADINGS = ("Thought", "Answer")  # ours
 OPENING = "The user "  # ours: small models tend to begin with an answer
 OPENING_CHARS, PART_CHARS = 30, 60  # ours: a shorter first sentence or part said nothing

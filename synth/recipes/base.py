@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 from guidelines import GuidelineSet
 from synth.chat import Chat
 from synth.config.schema import Strict
-from synth.errors import Unparsed
+from synth.errors import BadInput, Unparsed
+from synth.judges.base import Judge
 from synth.recipes.pairs import Pair
 from synth.records import Ability, Item, Outcome, Reply, Sampling, Seed, Trace, seed_of
 
@@ -125,6 +127,9 @@ class Recipe:
         name: Its key in the table, and the arm's name.
         version: Raised by hand when a change would alter the text of a row.
         steps: What happens, in order. Where no training is among them, one SFT follows.
+        shares: Modules, by their full names, that the steps make rows with and other recipes use as
+            well, directly or through each other. Each has a `VERSION`, raised as a recipe's is.
+        judges: Judges whose verdicts the steps write into rows.
         needs: Abilities each role's chat must have.
         format: `think`: reasoning in think tags, then the answer; `answer`: the answer alone;
             `steps`: marked steps, then a marked answer (`synth/recipes/surgery.py`).
@@ -140,6 +145,8 @@ class Recipe:
     name: str
     version: int
     steps: tuple[Step | Train, ...]
+    shares: tuple[str, ...] = ()
+    judges: tuple[Judge, ...] = ()
     needs: Mapping[str, frozenset[Ability]] = field(default_factory=dict)
     format: Format = "think"
     guided: bool = True
@@ -148,6 +155,19 @@ class Recipe:
     keep: Callable[[Row], str | None] | None = None
     special_tokens: tuple[str, ...] = ()
     max_rows: int | None = None
+
+
+def version_of(module: str) -> int:
+    """Return the version of code that recipes share.
+
+    Raises:
+        BadInput: There is no such module, or it does not say its version.
+    """
+    try:
+        return import_module(module).VERSION
+    except (ModuleNotFoundError, AttributeError) as error:
+        rule = "must be a module with a VERSION"
+        raise BadInput(file="recipe", field="shares", value=module, rule=rule) from error
 
 
 def later_item(row: Row, before: Before, payload: Mapping[str, Any], guidelines: str = "") -> Item:

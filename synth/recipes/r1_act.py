@@ -156,6 +156,12 @@ def r1_act(options: R1ActOptions) -> Recipe:
             Step(partial(think, options=options), roles=(options.source,)),
             Step(partial(assess, options=options), items=assessments, roles=(options.assessor,)),
         ),
+        shares=(
+            "synth.judges.base",
+            "synth.recipes.asking",
+            "synth.recipes.srg",
+            "synth.recipes.surgery",
+        ),
         needs={options.source: frozenset(), **needs},
         guided=False,
         options=options,

@@ -31,6 +31,7 @@ REFUSAL = Recipe(
     name="refusal",
     version=VERSION,
     steps=(Step(refusal),),
+    shares=("synth.judges.base", "synth.recipes.srg"),
     needs={"teacher": frozenset()},
     format="answer",
     guided=False,

@@ -337,6 +337,13 @@ def saro(options: SaroOptions) -> Recipe:
             Step(partial(reflect, generator=role), items=turn_items, roles=(role,)),
             Train(name="srpo", kind="dpo", pairs=partial(srpo_pairs, options=options)),
         ),
+        shares=(
+            "synth.judges.base",
+            "synth.recipes.asking",
+            "synth.recipes.srg",
+            "synth.recipes.surgery",
+        ),
+        judges=(judge,) if isinstance(judge, ModelJudge) else (),
         needs=needs,
         options=options,
         configure=saro,

@@ -29,6 +29,7 @@ from typing import Any
 
 from guidelines import GuidelineSet
 from synth.calls.aio import gather_calls
+from synth.judges import JUDGES
 from synth.judges.refusal import judge_refusal
 from synth.recipes.base import Before, Models, Recipe, Row, Step, Train
 from synth.recipes.pairs import Pair, by_outcome
@@ -239,6 +240,13 @@ def sgasa(options: SgasaOptions) -> Recipe:
         name=RECIPE,
         version=VERSION,
         steps=steps,
+        shares=(
+            "synth.judges.base",
+            "synth.recipes.srg",
+            "synth.recipes.surgery",
+            "synth.seeds.near_duplicates",
+        ),
+        judges=(JUDGES["refusal_rules"],),
         needs={"target": frozenset() if options.native_thought else frozenset({"regex"})},
         guided=False,
         options=options,

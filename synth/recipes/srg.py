@@ -18,7 +18,7 @@ from synth.recipes.base import Models, Recipe, Step, ask_until
 from synth.recipes.surgery import split_headed
 from synth.records import Item, Message, Reply, Seed, Trace
 
-VERSION = 2
+VERSION = 2  # of what other recipes take from here as well
 
 SECTIONS = ("Request", "Risk", "Decision", "Answer")  # ours
 DECISIONS = ("decline", "help")  # ours
@@ -155,5 +155,6 @@ SRG = Recipe(
     name="srg",
     version=VERSION,
     steps=(Step(srg),),
+    shares=("synth.judges.base", "synth.recipes.surgery"),
     needs={"teacher": frozenset({"regex"})},
 )

@@ -275,6 +275,7 @@ def stair(options: StairOptions) -> Recipe:
         name=NAME,
         version=VERSION,
         steps=tuple(steps),
+        shares=("synth.judges.base", "synth.recipes.srg", "synth.recipes.surgery"),
         needs={"teacher": frozenset({"regex"}), "student": frozenset({"prefix", "keep_stop"})},
         format="steps",
         guided=False,

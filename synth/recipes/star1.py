@@ -115,6 +115,12 @@ def star1(options: Star1Options) -> Recipe:
         name="star1",
         version=1,
         steps=(Step(deliberate), Step(grade, items=gradings, roles=("judge",))),
+        shares=(
+            "synth.judges.base",
+            "synth.judges.reading",
+            "synth.recipes.srg",
+            "synth.recipes.surgery",
+        ),
         needs={"teacher": frozenset({"regex"}), "judge": frozenset({"regex"})},
         options=options,
         configure=star1,

@@ -29,6 +29,8 @@ from synth.models.families import (
 )
 from synth.records import Reply
 
+VERSION = 1  # raised by hand when a change would alter the text of a row
+
 # Words whose full stop ends no sentence, as they stand before it.
 ABBREVIATIONS = frozenset(
     ("e.g", "i.e", "etc", "vs", "cf", "mr", "mrs", "ms", "dr", "prof", "st")

@@ -124,6 +124,13 @@ def thinksafe(options: ThinkSafeOptions) -> Recipe:
             Step(partial(answer, options=options), roles=("target",)),
             Step(partial(judge_trace, judge=judge), items=judgements, roles=(guard,)),
         ),
+        shares=(
+            "synth.judges.base",
+            "synth.recipes.asking",
+            "synth.recipes.srg",
+            "synth.recipes.surgery",
+        ),
+        judges=(judge,),
         needs={guard: frozenset(), "target": abilities},
         guided=False,
         options=options,

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from datasketch import MinHash, MinHashLSH
 
+VERSION = 1  # raised by hand when other texts would be near each other
+
 _SHINGLE_CHARS = 5
 _NUM_PERM = 64
 _HASH_SEED = 1
