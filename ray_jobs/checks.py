@@ -11,7 +11,7 @@ from synth.recipes import RECIPES
 from synth.run import find_recipes
 from synth.storage import is_remote
 from synth.students import student_name, trainings
-from train.config import Kind
+from train.config import TrainKind
 from train.evals.ask import searched_names
 from train.evals.comparison import primary_comparison
 from train.evals.config import BASE, EvaluateConfig
@@ -71,7 +71,9 @@ def _students(config: RunConfig, arms: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for arm in arms for name in finetune.students(arm)) if finetune else ()
 
 
-def _trained(config: RunConfig, arms: tuple[str, ...], kinds: Collection[Kind]) -> tuple[str, ...]:
+def _trained(
+    config: RunConfig, arms: tuple[str, ...], kinds: Collection[TrainKind]
+) -> tuple[str, ...]:
     """Return the names of the models that trainings of these kinds make, of all arms."""
     return tuple(
         student_name(recipe, train.name)

@@ -6,7 +6,7 @@ from ray_jobs.job import Job, dry_run_option, run_command
 from ray_jobs.summary import acceptance_table, drops_table, say_unmet
 from synth.dataset import curate_run
 from synth.drive.holder import hold
-from synth.status import arms_without_data
+from synth.status import none_accepted
 
 
 @run_command
@@ -16,7 +16,7 @@ def command(job: Job) -> int:
     with hold(job.config.run, "curate", job.options.force):
         manifest = curate_run(stages.prepare(job.config))
     job.console.print(acceptance_table(manifest), drops_table(manifest))
-    unmet = tuple(arms_without_data(manifest))
+    unmet = tuple(none_accepted(manifest))
     say_unmet(job.console, unmet)
     return UNFINISHED if unmet else DONE
 

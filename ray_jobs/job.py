@@ -19,7 +19,7 @@ from synth import storage
 from synth.config.loading import load_config
 from synth.config.schema import ModelConfig
 from synth.errors import BadInput, RunFault
-from synth.synthesize import Options
+from synth.synthesize import RunOptions
 
 config_argument = click.argument("file", metavar="CONFIG", type=click.Path())
 set_option = click.option(
@@ -59,7 +59,7 @@ class Job:
     """
 
     config: RunConfig
-    options: Options
+    options: RunOptions
     console: Console
 
 
@@ -105,7 +105,7 @@ def _command(work: Callable[..., int | None], *, of_several: bool) -> click.Comm
                 logging_to(shown, run=folder, verbose=verbose),
                 live_progress(shown) as tell,
             ):
-                options = Options(force=force, accept_drift=why, tell=tell)
+                options = RunOptions(force=force, accept_drift=why, tell=tell)
                 job = Job(config=config, options=options, console=results_console())
                 return work(job, **own)
 

@@ -22,7 +22,7 @@ from synth.judges import find_judge
 from synth.judges.base import PREFERENCE, Exchange, Judge, ModelJudge, Verdict
 from synth.judges.rubrics import agree, swap
 from synth.models.identity import identify
-from synth.synthesize import Options
+from synth.synthesize import RunOptions
 from synth.workspace.workspace import Workspace, batch_workspace
 from train.evals.certify import (
     Certificate,
@@ -176,7 +176,7 @@ def _ask(
         live_progress(shown) as tell,
         hold(config.run, f"certify {judge.name}"),
     ):
-        run = partial(run_batch, config, Options(tell=tell), opened=cache(Workspace))
+        run = partial(run_batch, config, RunOptions(tell=tell), opened=cache(Workspace))
         said = judge_exchanges(run, workspace, judge, model, asked, f"certify {judge.name}")
     if not _compares(judge):
         return said

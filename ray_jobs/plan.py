@@ -12,7 +12,7 @@ from ray_jobs.exits import finish
 from ray_jobs.job import config_argument, naming, set_option
 from synth.config.loading import load_config
 from synth.dataset import counting_of
-from synth.estimate import Estimate, estimate
+from synth.estimate import CostEstimate, estimate_cost
 from train.evals.ask import expected_items, searched_names
 from train.evals.attacks import PLAIN
 from train.evals.config import BASE
@@ -34,12 +34,12 @@ def command(file: str, overrides: Sequence[str], tok_s: float | None) -> None:
         check_run(config, here=False)
         for table, one in (config.tables or {"": config}).items():
             run = stages.prepare(one)
-            found = estimate(run, counting_of(run))
+            found = estimate_cost(run, counting_of(run))
             for line in (*_synthesis(one, found, tok_s), *_evaluation(one)):
                 say(f"{table}: {line}" if table else line)
 
 
-def _synthesis(config: RunConfig, found: Estimate, tok_s: float | None) -> Iterator[str]:
+def _synthesis(config: RunConfig, found: CostEstimate, tok_s: float | None) -> Iterator[str]:
     yield f"rows owed: {found.rows:,} in {found.leases:,} leases"
     if found.budget is not None:
         yield f"rows in all, at most: {found.budget:,} (accepted.budget)"

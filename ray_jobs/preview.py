@@ -18,7 +18,7 @@ from ray_jobs.job import config_argument, dry, naming, set_option, verbose_optio
 from ray_jobs.logs import logging_to
 from synth.config.loading import load_config
 from synth.preview import PreviewRow, preview
-from synth.synthesize import Options
+from synth.synthesize import RunOptions
 
 _LABEL_STYLES = {"harmful": "red", "benign": "green", "borderline": "yellow"}
 
@@ -117,7 +117,7 @@ def command(
         check_run(config, accept_drift="a preview adds no rows")
         shown = progress_console()
         with logging_to(shown, verbose=verbose), live_progress(shown) as tell:
-            found = preview(stages.prepare(config), rows, Options(tell=tell))
+            found = preview(stages.prepare(config), rows, RunOptions(tell=tell))
         show_preview(results_console(), found, redact=redact)
 
 

@@ -23,7 +23,7 @@ from ray_jobs.summary import (
 )
 from synth.dataset import curate_run
 from synth.drive.holder import Holder, hold
-from synth.status import arms_without_data
+from synth.status import none_accepted
 from train.report import write_report
 from train.report.recipes import compare_recipes, recipes_tables
 
@@ -84,7 +84,7 @@ def _hold_flow(job: Job, holder: Holder) -> int:
         if not trained.waiting:
             break
         log.info("new students, whose steps follow: %s", ", ".join(trained.waiting))
-    unmet += tuple(arms_without_data(manifest))
+    unmet += tuple(none_accepted(manifest))
     if config.evaluate is not None:
         unmet += timed("evaluate", lambda: stages.evaluate_students(config, job.options))
         console.print(*results_tables(config.run))

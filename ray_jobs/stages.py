@@ -21,7 +21,7 @@ from synth.rounds import check_reachable, due_steps
 from synth.run import CONFIG_FILE, Run, load_run, read_config
 from synth.seeds.seeds import decontaminate, load_seeds, split_seeds
 from synth.status import shortfalls, too_many_failed
-from synth.synthesize import Options
+from synth.synthesize import RunOptions
 from synth.workspace.stage import read_manifest
 from synth.workspace.workspace import Workspace
 from train.config import FinetuneConfig
@@ -63,7 +63,7 @@ def first_checks(config: RunConfig) -> None:
             log.info("checked: %s", found)
 
 
-def synthesize(run: Run, options: Options) -> tuple[Counter[str], tuple[str, ...]]:
+def synthesize(run: Run, options: RunOptions) -> tuple[Counter[str], tuple[str, ...]]:
     """Generate what the run owes; return rows by outcome, and what is unmet."""
     counting = counting_of(run)
     outcomes = make_traces(run, options, counting)
@@ -107,7 +107,7 @@ def section_of(config: RunConfig) -> FinetuneConfig:
     return config.finetune
 
 
-def evaluate_students(config: RunConfig, options: Options) -> tuple[str, ...]:
+def evaluate_students(config: RunConfig, options: RunOptions) -> tuple[str, ...]:
     """Ask the base model and the students, and compare them; return what is unmet."""
     if config.evaluate is None:
         raise _no_section("evaluate")

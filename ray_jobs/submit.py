@@ -84,7 +84,7 @@ def command(
         words += [word for override in overrides for word in ("--set", override)]
         words += ["--force"] * force
         words += ["--accept-drift", accept_drift] if accept_drift is not None else []
-        client = connect(address)
+        client = connect_to_jobs(address)
         job = _submit(client, shlex.join(words))
         say(f"submitted {job}")
         if no_wait:
@@ -109,7 +109,7 @@ def check_submission(file: str, config: RunConfig) -> None:
     check_secrets(config, here=False)
 
 
-def connect(address: str) -> "JobSubmissionClient":
+def connect_to_jobs(address: str) -> "JobSubmissionClient":
     """Return a client of the cluster whose dashboard answers at `address`.
 
     Raises:

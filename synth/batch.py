@@ -23,7 +23,7 @@ from synth.pools.layout import plan_pools
 from synth.recipes import Models, Recipe, Step
 from synth.records import TRACES, Item, Outcome, Sampling, Seed, Trace, digest
 from synth.run import run_digest
-from synth.synthesize import Options, num_workers, open_pools, work_through
+from synth.synthesize import RunOptions, num_workers, open_pools, work_through
 from synth.workspace.plan import Lease
 from synth.workspace.workspace import Workspace
 
@@ -62,7 +62,7 @@ RunBatch = Callable[[Batch], Iterator[pa.Table]]
 
 def run_batch(
     config: SynthConfig,
-    options: Options,
+    options: RunOptions,
     batch: Batch,
     opened: Callable[[str], Workspace] = Workspace,
 ) -> Iterator[pa.Table]:
@@ -88,7 +88,7 @@ def run_batch(
 
 
 async def _work_off(
-    config: SynthConfig, options: Options, batch: Batch, leases: Sequence[Lease]
+    config: SynthConfig, options: RunOptions, batch: Batch, leases: Sequence[Lease]
 ) -> None:
     recipe = leases[0].recipe
     pools = plan_pools(batch.models, run_digest(config.run), config.limits)

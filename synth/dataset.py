@@ -20,13 +20,13 @@ from synth.records import Outcome
 from synth.run import Run, load_run, read_config, run_digest, workspace_of
 from synth.status import check_is_run
 from synth.students import current_traces, has_students, model_ids
-from synth.synthesize import Options, synthesize
+from synth.synthesize import RunOptions, synthesize
 from synth.token_budget import ACCOUNT, over_budget
 from synth.workspace.damage import move_damaged_aside
 from synth.workspace.ids import find_rows
 from synth.workspace.plan import lease_rows
 from synth.workspace.stage import Manifest
-from synth.workspace.workspace import Workspace, batches
+from synth.workspace.workspace import Workspace, batch_folders
 
 MANY_LEASES = 32  # fewer are judged sooner in this process than a cluster starts
 
@@ -55,7 +55,7 @@ class Dataset:
         return Dataset(run, curate_run(run))
 
 
-def build_dataset(config: SynthConfig, options: Options | None = None) -> Dataset:
+def build_dataset(config: SynthConfig, options: RunOptions | None = None) -> Dataset:
     """Make a run's traces and curate them; what is there already is not made again.
 
     Args:
@@ -67,11 +67,11 @@ def build_dataset(config: SynthConfig, options: Options | None = None) -> Datase
         RunFault: The run can not go on; calling again resumes it.
     """
     run = load_run(config)
-    make_traces(run, options or Options())
+    make_traces(run, options or RunOptions())
     return Dataset(run, curate_run(run))
 
 
-def make_traces(run: Run, options: Options, counting: Counting | None = None) -> Counter[str]:
+def make_traces(run: Run, options: RunOptions, counting: Counting | None = None) -> Counter[str]:
     """Generate what the run owes; return rows by outcome.
 
     Args:
@@ -159,7 +159,7 @@ def set_damaged_aside(run: str) -> list[str]:
         BadInput: `run` is no run directory.
     """
     check_is_run(run)
-    folders = dict.fromkeys((run, workspace_of(run), *batches(run).values()))
+    folders = dict.fromkeys((run, workspace_of(run), *batch_folders(run).values()))
     return [path for folder in folders for path in move_damaged_aside(folder)]
 
 
@@ -172,7 +172,7 @@ def retry_failed(run: str) -> int:
         BadInput: `run` is no run directory.
     """
     check_is_run(run)
-    workspaces = map(Workspace, (workspace_of(run), *batches(run).values()))
+    workspaces = map(Workspace, (workspace_of(run), *batch_folders(run).values()))
     return sum(_retry(workspace) for workspace in workspaces)
 
 

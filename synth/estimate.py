@@ -12,7 +12,7 @@ from synth.workspace.plan import lease_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class CostEstimate:
     """What is left to do of a run.
 
     Attributes:
@@ -46,7 +46,7 @@ class Estimate:
         return self.tokens / tokens_per_s / 3600
 
 
-def estimate(run: Run, counting: Counting | None = None) -> Estimate:
+def estimate_cost(run: Run, counting: Counting | None = None) -> CostEstimate:
     """Return what the run would still have to make; nothing is planned.
 
     Args:
@@ -58,7 +58,7 @@ def estimate(run: Run, counting: Counting | None = None) -> Estimate:
     rows = fresh + sum(lease.num_rows for lease in waiting)
     counts = run.workspace.counts()
     mean, mean_cost = _mean_tokens(counts), _mean_cost(run, counts)
-    return Estimate(
+    return CostEstimate(
         rows=rows,
         budget=None if run.config.accepted is None else run.config.accepted.budget,
         leases=len(waiting) + -(-fresh // lease_rows(fresh)),

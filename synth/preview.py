@@ -24,7 +24,7 @@ from synth.recipes import Recipe
 from synth.records import LABELS, Item, Seed
 from synth.rounds import due_items, makes_items, owed_by
 from synth.run import Run
-from synth.synthesize import Options, make_work, next_session, open_pools, work_through
+from synth.synthesize import RunOptions, make_work, next_session, open_pools, work_through
 from synth.workspace.plan import Lease
 from synth.workspace.workspace import Workspace
 
@@ -47,7 +47,7 @@ class PreviewRow:
     dropped: Dropped | None
 
 
-def preview(run: Run, rows: int = 5, options: Options | None = None) -> list[PreviewRow]:
+def preview(run: Run, rows: int = 5, options: RunOptions | None = None) -> list[PreviewRow]:
     """Generate and judge a few rows, of all labels and recipes in turn.
 
     Args:
@@ -61,7 +61,7 @@ def preview(run: Run, rows: int = 5, options: Options | None = None) -> list[Pre
     with tempfile.TemporaryDirectory(prefix="guideweave-preview-") as folder:
         small = _small(run, folder)
         items = list(islice(_items(small), rows))
-        run_until_interrupted(_generate(small, items, options or Options()))
+        run_until_interrupted(_generate(small, items, options or RunOptions()))
         found = _judge(small)
     # The rows of one prompt side by side, whatever lease they were in.
     turn = {item.seed.seed_id: index for index, item in reversed(list(enumerate(items)))}
@@ -114,7 +114,7 @@ def _in_turn(seeds: Sequence[Seed], field: str) -> Iterator[Seed]:
         yield from (seed for seed in turn if seed is not None)
 
 
-async def _generate(run: Run, items: list[Item], options: Options) -> None:
+async def _generate(run: Run, items: list[Item], options: RunOptions) -> None:
     """Run `items`, and the steps that follow without a training, to their traces."""
     _plan(run, items)
     while (session := next_session(run, owed_by(run))) is not None:

@@ -228,6 +228,8 @@ class Trace:
     teacher: str = ""
 
 
+TraceRow = Mapping[str, Any]  # a trace as a row of `TRACES`
+
 TRACES = pa.schema(
     [
         ("row_id", pa.string()),

@@ -17,17 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.calls.aio import check_wanted
-from synth.curate.counting import Counting, Found
+from synth.curate.counting import AcceptedCount, Counting
 from synth.curate.policy import load_policy
 from synth.curate.supply import check_quota
 from synth.errors import BadInput
 from synth.quota import Tally, next_round
-from synth.recipes.base import Before, ItemsFunction, Recipe, Row, Step, Train
-from synth.records import STUDENT, Cell, Item, Outcome, Seed
+from synth.recipes.base import Before, ItemsFunction, Recipe, Step, Train
+from synth.records import STUDENT, Cell, Item, Outcome, Seed, TraceRow
 from synth.run import Run, without_guidelines
 from synth.students import current_traces, model_ids
 from synth.token_budget import ACCOUNT, phases, samples_for
-from synth.workspace.plan import Kind, Lease, Plan, lease_rows
+from synth.workspace.plan import Lease, LeaseKind, Plan, lease_rows
 
 
 def owed_by(run: Run) -> list[Lease]:
@@ -57,7 +57,7 @@ def of_others(run: Run) -> tuple[int, int]:
     return leases, items
 
 
-def _concerns(run: Run) -> Callable[[Kind, str, Iterable[str]], bool]:
+def _concerns(run: Run) -> Callable[[LeaseKind, str, Iterable[str]], bool]:
     """Return what says whether items are due here, by their kind, student and guideline sets.
 
     They are not where no recipe of the run has such a step, or the step asks no student any more,
@@ -71,7 +71,7 @@ def _concerns(run: Run) -> Callable[[Kind, str, Iterable[str]], bool]:
         for name, recipe in run.recipes.items()
     }
 
-    def concerns(kind: Kind, student: str, guidelines: Iterable[str]) -> bool:
+    def concerns(kind: LeaseKind, student: str, guidelines: Iterable[str]) -> bool:
         name, index = kind
         steps = run.recipes[name].steps if name in run.recipes else ()
         step = steps[index] if index < len(steps) else None
@@ -132,7 +132,7 @@ def _open_recipes(run: Run, retried: Iterable[Item]) -> set[str]:
     return {lease.recipe for lease in owed_by(run)} | {item.recipe for item in retried}
 
 
-def _lease_rows(run: Run) -> dict[Kind, int]:
+def _lease_rows(run: Run) -> dict[LeaseKind, int]:
     """Return how many rows a lease has, of the steps that say so themselves."""
     return {
         (recipe.name, index): step.lease_rows
@@ -243,7 +243,7 @@ def _next_step(run: Run, recipe: Recipe, traces: pa.Table, planned: Plan) -> Ite
             return
 
 
-def _as_asked_for(run: Run, recipe: Recipe, rows: list[Row]) -> list[Row]:
+def _as_asked_for(run: Run, recipe: Recipe, rows: list[TraceRow]) -> list[TraceRow]:
     """Return the rows with the `item_id`s that the recipe knows: of items without a student.
 
     A step's `items` tells by these what has ended, and nothing of the models that are trained.
@@ -308,7 +308,7 @@ def _towards_quota(
 
 
 def quota_tallies(
-    run: Run, found: Found, planned: Mapping[Cell, int] | None = None
+    run: Run, found: AcceptedCount, planned: Mapping[Cell, int] | None = None
 ) -> dict[Cell, Tally]:
     """Return how each cell of the quota stands.
 
@@ -331,7 +331,7 @@ def quota_tallies(
     return tallies
 
 
-def barren_cells(run: Run, found: Found) -> dict[Cell, int]:
+def barren_cells(run: Run, found: AcceptedCount) -> dict[Cell, int]:
     """Return the cells of a quota that get no more, and how many candidates in a row gave nothing.
 
     None without a quota.
@@ -351,7 +351,7 @@ def _candidates_planned(run: Run) -> Counter[Cell]:
     return planned
 
 
-def _candidates(run: Run, cell: Cell, found: Found) -> Iterator[Item]:
+def _candidates(run: Run, cell: Cell, found: AcceptedCount) -> Iterator[Item]:
     """Yield the items of a cell: every seed once, then again, less those that have their rows."""
     name, label, category = cell
     recipe = run.recipes[name]

@@ -16,7 +16,7 @@ from synth.rounds import barren_cells, quota_tallies
 from synth.run import CONFIG_FILE, Run, read_config, workspace_of
 from synth.workspace.leases import LeaseCounts
 from synth.workspace.stage import Manifest, read_manifest
-from synth.workspace.workspace import Workspace, batches
+from synth.workspace.workspace import Workspace, batch_folders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ def read_status(run: str, opened: Callable[[str], Workspace] = Workspace) -> Sta
         uncounted=sum(one.uncounted for one in usage.values()),
         cost=cost(usage, read_config(run)),
         curated=_curated(run),
-        batches={name: _batch(opened(folder)) for name, folder in batches(run).items()},
+        batches={name: _batch(opened(folder)) for name, folder in batch_folders(run).items()},
         beat=_beat(run),
     )
 
@@ -176,14 +176,15 @@ def too_many_failed(what: str, outcomes: Mapping[str, int], allowed: float) -> I
         yield f"{failed} of {total} {what} failed, {allowed:.1%} allowed (limits.allow_failed)"
 
 
-def arms_without_data(manifest: Manifest) -> Iterator[str]:
-    """Yield a line for each arm whose traces became neither a row nor a pair to train on."""
-    for arm, outcomes in manifest["outcomes"].items():
-        kept = manifest["accepted"][arm] + manifest["paired"][arm]
-        if not kept and (traces := sum(outcomes.values())):
-            reasons = Counter(manifest["drops"].get(arm, {})).most_common()
-            why = ", ".join(f"{rows} {reason}" for reason, rows in reasons)
-            yield f"{arm}: none of {traces} traces was accepted: {why}"
+def none_accepted(manifest: Manifest) -> Iterator[str]:
+    """Yield a line where no trace became a row or part of a pair: what dropped them."""
+    if any(manifest["accepted"].values()) or any(manifest["paired"].values()):
+        return
+    reasons: Counter[str] = Counter()
+    for drops in manifest["drops"].values():
+        reasons.update(drops)
+    why = ", ".join(f"{rows} {reason}" for reason, rows in reasons.most_common())
+    yield f"none of {reasons.total()} traces was accepted: {why}"
 
 
 def _none_finished(outcomes: Mapping[str, int]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from synth.calls.aio import in_thread
 from synth.checks.endpoints import check_abilities, check_endpoints
 from synth.cluster.job import in_ray_job
 from synth.config.schema import Limits, ModelConfig, SynthConfig
-from synth.curate.counting import Counting, Found
+from synth.curate.counting import AcceptedCount, Counting
 from synth.curate.local import MEASURED
 from synth.drive.drive import Drive, Progress, Refill, WorkerDoor, nothing_more
 from synth.drive.holder import Holder, hold
@@ -32,7 +32,7 @@ from synth.records import Cell, Sampling, digest
 from synth.rounds import barren_cells, check_plannable, of_others, plan_due
 from synth.run import TRAINED_ROLES, Run, fingerprint, model_of, needed_roles, open_run, run_digest
 from synth.students import is_trained, student_name, trained_model
-from synth.workspace.plan import Kind, Lease
+from synth.workspace.plan import Lease, LeaseKind
 
 CALLS_PER_WORKER = 256  # well below what one worker's process can keep open
 NEXT_ROUND_SHARE = 0.1  # of a round's rows still open: then the next one is planned
@@ -65,7 +65,7 @@ class Session:
         """Return those of `leases` that these pools serve."""
         return [lease for lease in leases if self._serves(run, lease.kind)]
 
-    def _serves(self, run: Run, kind: Kind) -> bool:
+    def _serves(self, run: Run, kind: LeaseKind) -> bool:
         roles = step_of(run, kind).roles
         return student_of(run, kind) == self.student and self.roles.issuperset(roles)
 
@@ -89,7 +89,7 @@ def next_session(run: Run, leases: Sequence[Lease]) -> Session | None:
     return replace(session, leases=session.able(run, able))
 
 
-def step_of(run: Run, kind: Kind) -> Step:
+def step_of(run: Run, kind: LeaseKind) -> Step:
     """Return the step that items of `kind` run."""
     recipe, index = kind
     step = run.recipes[recipe].steps[index]
@@ -97,18 +97,18 @@ def step_of(run: Run, kind: Kind) -> Step:
     return step
 
 
-def student_of(run: Run, kind: Kind) -> str:
+def student_of(run: Run, kind: LeaseKind) -> str:
     """Return the name of the trained model that a step samples from; empty for none."""
     step = step_of(run, kind)
     return student_name(run.recipes[kind[0]], step.student) if step.student else ""
 
 
-def _can_run(run: Run, kind: Kind) -> bool:
+def _can_run(run: Run, kind: LeaseKind) -> bool:
     student = student_of(run, kind)
     return not student or is_trained(run.config, student)
 
 
-def _pools(run: Run, kind: Kind) -> list[PoolPlan]:
+def _pools(run: Run, kind: LeaseKind) -> list[PoolPlan]:
     """Return the pools to open for a step: with as many other roles as can be held at once."""
     roles = step_of(run, kind).roles
     if student := student_of(run, kind):
@@ -127,7 +127,7 @@ def _plan(run: Run, models: Mapping[str, ModelConfig]) -> list[PoolPlan]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class RunOptions:
     """How a command wants a stage to run.
 
     Attributes:
@@ -141,7 +141,7 @@ class Options:
     tell: Tell = lambda stage, progress: None
 
 
-async def synthesize(run: Run, counting: Counting | None, options: Options) -> Counter[str]:
+async def synthesize(run: Run, counting: Counting | None, options: RunOptions) -> Counter[str]:
     """Generate what is owed; return rows by outcome over the whole run.
 
     Rerunning resumes. Where nothing is owed, neither Ray nor an engine starts. It ends: a drive
@@ -160,7 +160,7 @@ async def synthesize(run: Run, counting: Counting | None, options: Options) -> C
         return await _synthesize(run, counting, options)
 
 
-async def _synthesize(run: Run, counting: Counting | None, options: Options) -> Counter[str]:
+async def _synthesize(run: Run, counting: Counting | None, options: RunOptions) -> Counter[str]:
     check_plannable(run)
     parts = fingerprint(run)
     open_run(run, parts, options.accept_drift)
@@ -217,7 +217,7 @@ class _Planning:
             self._note(self.counting.last)
         return leases
 
-    def _note(self, found: Found) -> None:
+    def _note(self, found: AcceptedCount) -> None:
         """Keep a count for `status`, and name the cells that gave nothing, each once."""
         barren = barren_cells(self.run, found)
         note_accepted(self.run.config.run, found.accepted, barren)
@@ -228,7 +228,7 @@ class _Planning:
 
 
 async def _hold_session(
-    planning: _Planning, session: Session, options: Options, fingerprint: str
+    planning: _Planning, session: Session, options: RunOptions, fingerprint: str
 ) -> None:
     """Work off what `session` can, and what follows from that, before its pools close."""
     run = planning.run
@@ -324,7 +324,7 @@ async def work_through(
     work: Work,
     leases: Iterable[Lease],
     stage: str,
-    options: Options,
+    options: RunOptions,
     refill: Refill = nothing_more,
 ) -> None:
     """Run `leases` on workers of their own, holding the run; its heartbeat has the numbers."""

@@ -26,9 +26,10 @@ LIMIT_BYTES = 40_000  # room for logs and plan, none for a lease's file
 
 
 def talkative(messages: Sequence[Message], sampling: Sampling) -> str:
-    """Answer with what no compression makes small."""
+    """Help, with what no compression makes small."""
     numbers = Random(digest(messages[-1]["content"]))
-    return " ".join(f"{numbers.getrandbits(64):x}" for _ in range(300))
+    noise = " ".join(f"{numbers.getrandbits(64):x}" for _ in range(300))
+    return f"Here is what you asked for. Put the water on, wait for it to boil, and serve. {noise}."
 
 
 def write_config(folder: Path) -> Path:

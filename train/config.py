@@ -18,7 +18,7 @@ from synth.config.schema import (
 )
 from synth.records import digest
 
-Kind = Literal["sft", "dpo", "reward"]
+TrainKind = Literal["sft", "dpo", "reward"]
 Match = Literal["seeds", "rows"] | None
 
 # Says which models are trained, or where and how safely, not what comes out of a training.
@@ -27,7 +27,7 @@ NOT_IDENTITY = frozenset(
 )
 # What only the other kinds of training read.
 _OF_SFT = frozenset({"epochs", "learning_rate", "packing"})
-_OF_OTHERS: dict[Kind, frozenset[str]] = {
+_OF_OTHERS: dict[TrainKind, frozenset[str]] = {
     "sft": frozenset({"dpo", "reward", "without_data"}),
     "dpo": _OF_SFT | {"reward"},
     "reward": _OF_SFT | {"dpo", "without_data"},
@@ -182,6 +182,6 @@ class FinetuneConfig(Strict):
         """Whether workers train on GPUs."""
         return self.resources.num_gpus > 0
 
-    def identity_of(self, kind: Kind) -> str:
+    def identity_of(self, kind: TrainKind) -> str:
         """Return the digest of all that changes what a training of this kind comes to."""
         return digest(self.model_dump(mode="json", exclude={*NOT_IDENTITY, *_OF_OTHERS[kind]}))

@@ -25,7 +25,7 @@ from synth.records import digest
 from synth.workspace.stage import MANIFEST, read_manifest
 from train.config import Match
 
-Entry = Mapping[str, Any]  # a shard as the manifest lists it
+ShardEntry = Mapping[str, Any]  # a shard as the manifest lists it
 
 
 class LeftOut(StrEnum):
@@ -65,7 +65,7 @@ class Key(NamedTuple):
     label: str
 
 
-def listed(curated: str) -> list[Entry]:
+def list_shards(curated: str) -> list[ShardEntry]:
     """Return the shards that the manifest of a curation lists.
 
     Raises:
@@ -77,7 +77,7 @@ def listed(curated: str) -> list[Entry]:
     return manifest["shards"]
 
 
-def supervised(curated: str, split: Split) -> list[Entry]:
+def supervised(curated: str, split: Split) -> list[ShardEntry]:
     """Return the shards of supervised rows of a split, of all arms together.
 
     Args:
@@ -88,7 +88,7 @@ def supervised(curated: str, split: Split) -> list[Entry]:
         BadInput: The manifest is one of an earlier version.
         FileNotFoundError: Curation has not finished.
     """
-    found = [entry for entry in listed(curated) if entry["path"].startswith(f"sft/{split}-")]
+    found = [entry for entry in list_shards(curated) if entry["path"].startswith(f"sft/{split}-")]
     if uncounted := [entry["path"] for entry in found if "arms" not in entry]:
         path = storage.join(curated, MANIFEST)
         rule = "does not count the rows of arms: curate again"
@@ -109,7 +109,7 @@ def count_rows(curated: str, split: Split) -> Counter[str]:
     return counts
 
 
-def read_keys(curated: str, entry: Entry) -> list[Key]:
+def read_keys(curated: str, entry: ShardEntry) -> list[Key]:
     """Return the keys of the supervised rows in a shard.
 
     Raises:
@@ -129,12 +129,12 @@ def seed_ids(curated: str) -> Iterator[str]:
         BadInput: A shard is not the file that the manifest lists.
         FileNotFoundError: Curation has not finished.
     """
-    for entry in listed(curated):
+    for entry in list_shards(curated):
         if entry["path"].startswith("sft/train-") or entry.get("split") == "train":
             yield from read_columns(curated, entry, ["seed_id"])["seed_id"].to_pylist()
 
 
-def read_columns(curated: str, entry: Entry, columns: Iterable[str]) -> pa.Table:
+def read_columns(curated: str, entry: ShardEntry, columns: Iterable[str]) -> pa.Table:
     """Return some columns of a shard; the others are not read.
 
     Raises:
@@ -151,7 +151,7 @@ def read_columns(curated: str, entry: Entry, columns: Iterable[str]) -> pa.Table
 
 
 def read_rows(
-    curated: str, entry: Entry, row_ids: Sequence[str], columns: Sequence[str]
+    curated: str, entry: ShardEntry, row_ids: Sequence[str], columns: Sequence[str]
 ) -> pa.Table:
     """Return columns of those rows of a shard that are wanted.
 
@@ -169,7 +169,7 @@ def read_rows(
     return pq.read_table(data, columns=list(columns), filters=wanted)
 
 
-def checked(curated: str, entry: Entry) -> bytes:
+def checked(curated: str, entry: ShardEntry) -> bytes:
     """Return the bytes of a shard, which are those that the manifest lists.
 
     They are hashed and then parsed, so that what was checked is what is trained on.
@@ -189,7 +189,7 @@ def _changed(path: str, field: str, listed: object) -> BadInput:
     return BadInput(file=path, field=field, value=listed, rule=rule)
 
 
-def pair_shards(curated: str, arm: str, training: str, split: Split) -> list[Entry]:
+def pair_shards(curated: str, arm: str, training: str, split: Split) -> list[ShardEntry]:
     """Return the shards of the pairs of an arm's training.
 
     Args:
@@ -202,7 +202,7 @@ def pair_shards(curated: str, arm: str, training: str, split: Split) -> list[Ent
         FileNotFoundError: Curation has not finished.
     """
     wanted = {"arm": arm, "training": training, "split": split}
-    return [entry for entry in listed(curated) if wanted.items() <= entry.items()]
+    return [entry for entry in list_shards(curated) if wanted.items() <= entry.items()]
 
 
 def read_pairs(curated: str, arm: str, training: str, split: Split) -> pa.Table:
@@ -236,7 +236,7 @@ class Chosen(NamedTuple):
     left_out: dict[str, int]
 
 
-def choose(
+def match_rows(
     keys: Iterable[Key], arms: Iterable[str], match: Match, unfit: Reasons = NOTHING_UNFIT
 ) -> dict[str, Chosen]:
     """Return which rows each arm is trained on.

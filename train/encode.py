@@ -25,14 +25,14 @@ from synth.errors import BadInput, Invalid
 from synth.models.families import Family, family_of
 from synth.models.rendering import encode_chat
 from synth.records import Message
-from train.config import FinetuneConfig, Kind
+from train.config import FinetuneConfig, TrainKind
 from train.data import (
     Chosen,
-    Entry,
     Key,
     LeftOut,
-    choose,
+    ShardEntry,
     count_rows,
+    match_rows,
     read_keys,
     read_pairs,
     read_rows,
@@ -47,11 +47,11 @@ _ENCODED = ("row_id", "seed_id", "prompt", "completion")
 _AT_ONCE = 1024  # rows whose texts are plain Python data at a time
 _TOKENIZERS = 8  # of arms, kept by a process
 
-Asked = tuple[Entry, Sequence[str]]  # a shard, and the rows of it that are looked at
+ShardRows = tuple[ShardEntry, Sequence[str]]  # a shard, and the rows of it that are looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class TrainingJob:
     """One arm's training.
 
     Attributes:
@@ -77,7 +77,7 @@ class Job:
     family: str | FamilyConfig | None
     config: FinetuneConfig
     storage: StorageConfig = field(default_factory=StorageConfig)
-    kind: Kind = "sft"
+    kind: TrainKind = "sft"
     chosen: Mapping[Split, Chosen] = field(default_factory=dict)
     training: str = ""
     special_tokens: tuple[str, ...] = ()
@@ -256,7 +256,7 @@ def order_rows(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -
 
 
 Unfit = dict[str, LeftOut]
-Map = Callable[[Callable[[Asked], Unfit], Iterable[Asked]], Iterable[Unfit]]
+Map = Callable[[Callable[[ShardRows], Unfit], Iterable[ShardRows]], Iterable[Unfit]]
 
 
 class Loaded(NamedTuple, Generic[AnyExample]):
@@ -267,7 +267,7 @@ class Loaded(NamedTuple, Generic[AnyExample]):
 
 
 def choose_rows(
-    jobs: Mapping[str, Job], split: Split, map: Map = builtins.map
+    jobs: Mapping[str, TrainingJob], split: Split, map: Map = builtins.map
 ) -> dict[str, Chosen]:
     """Return which rows of a split each arm is trained on.
 
@@ -287,7 +287,7 @@ def choose_rows(
     [match] = {job.config.match for job in jobs.values()}
     shards = [(entry, read_keys(curated, entry)) for entry in supervised(curated, split)]
     keys = [key for _, found in shards for key in found]
-    chosen = choose(keys, jobs, match)
+    chosen = match_rows(keys, jobs, match)
     if split == "train":
         _check_rows(curated, chosen, match == "seeds")
     if match is None or len(jobs) == 1:
@@ -297,10 +297,10 @@ def choose_rows(
     unfit: Unfit = {}
     for found in map(partial(_unfit_in, jobs), asked):
         unfit |= found
-    return choose(keys, jobs, match, unfit)
+    return match_rows(keys, jobs, match, unfit)
 
 
-def load_rows(job: Job, tokenizer: Any, split: Split) -> Loaded[Example]:
+def load_rows(job: TrainingJob, tokenizer: Any, split: Split) -> Loaded[Example]:
     """Read and encode the rows of a split that are chosen for an arm, in the order of `row_id`.
 
     Raises:
@@ -318,7 +318,7 @@ def load_rows(job: Job, tokenizer: Any, split: Split) -> Loaded[Example]:
     return Loaded(sorted(examples, key=lambda one: one.row_id), _told(left_out))
 
 
-def load_pairs(job: Job, tokenizer: Any, split: Split) -> Loaded[PairExample]:
+def load_pairs(job: TrainingJob, tokenizer: Any, split: Split) -> Loaded[PairExample]:
     """Read and encode the pairs of an arm's training.
 
     For a reward model no side ends its turn: it is asked for the score of a text as it stands.
@@ -351,7 +351,7 @@ def _check_rows(curated: str, chosen: Mapping[str, Chosen], by_seeds: bool) -> N
     raise BadInput(file=curated, field="finetune.arms", value=counts, rule=rule)
 
 
-def _unfit_in(jobs: Mapping[str, Job], asked: Asked) -> Unfit:
+def _unfit_in(jobs: Mapping[str, TrainingJob], asked: ShardRows) -> Unfit:
     """Return which of some rows of a shard can not be encoded, with the tokens of their arms."""
     (entry, row_ids), unfit = asked, Unfit()
     [curated] = {job.curated for job in jobs.values()}
@@ -375,7 +375,7 @@ def _tokenizer(base: str, revision: str | None, special_tokens: tuple[str, ...])
     return load_vocabulary(base, revision, special_tokens).tokenizer
 
 
-def _as_many_as_rows(job: Job, pairs: pa.Table, split: Split) -> pa.Table:
+def _as_many_as_rows(job: TrainingJob, pairs: pa.Table, split: Split) -> pa.Table:
     counts = count_rows(job.curated, split)
     keys = map(Key, *(pairs[name].to_pylist() for name in Key._fields))
     kept = spread(keys, min(counts[arm] for arm in job.arms))

@@ -27,7 +27,7 @@ from synth.config.schema import ModelConfig
 from synth.errors import BadInput, RunFault
 from synth.models.identity import identify
 from train.config import FinetuneConfig
-from train.encode import Job
+from train.encode import TrainingJob
 from train.worker import MODEL, SUMMARY, train_loop
 
 # On CPUs. Tensors of a step are freed and allocated again in the next one: by default glibc
@@ -41,7 +41,7 @@ CPU_ENVIRONMENT = {
 }
 
 
-def fit(job: Job, name: str, training: str, folder: Path) -> dict[str, Any]:
+def fit(job: TrainingJob, name: str, training: str, folder: Path) -> dict[str, Any]:
     """Train and write the model into `folder`; return what the manifest says of it.
 
     Args:
@@ -65,7 +65,7 @@ def fit(job: Job, name: str, training: str, folder: Path) -> dict[str, Any]:
         return json.loads(Path(found, SUMMARY).read_text(encoding="utf-8"))
 
 
-def _with_reference(job: Job) -> Job:
+def _with_reference(job: TrainingJob) -> TrainingJob:
     """Return the job with its reference model as workers find it: by an absolute path."""
     name = job.config.dpo.reference
     if job.kind != "dpo" or name is None:
@@ -74,7 +74,7 @@ def _with_reference(job: Job) -> Job:
     return replace(job, config=job.config.model_copy(update={"dpo": dpo}))
 
 
-def _trainer(job: Job, name: str, training: str) -> TorchTrainer:
+def _trainer(job: TrainingJob, name: str, training: str) -> TorchTrainer:
     config = job.config
     path, filesystem = storage.ray_train_storage(training)
     environment = {} if config.on_gpu else CPU_ENVIRONMENT

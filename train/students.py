@@ -28,7 +28,7 @@ from synth.students import has_later_steps, own_training, start_of, student_name
 from synth.workspace.stage import MANIFEST, Manifest, changed_inputs, read_manifest, stage
 from train.config import FinetuneConfig
 from train.data import Chosen, count_rows, pair_shards
-from train.encode import Asked, Job, Unfit, choose_rows
+from train.encode import ShardRows, TrainingJob, Unfit, choose_rows
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ TRAINING = ".train"  # Ray Train's runs and their checkpoints, beside the models
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainingPlan:
     """What all arms of a run have in common.
 
     Attributes:
@@ -71,9 +71,9 @@ class Plan:
         splits: tuple[Split, ...] = ("train", "heldout")
         return {split: choose_rows(jobs, split, _over_shards) for split in splits}
 
-    def job(self, arm: str) -> Job:
+    def job(self, arm: str) -> TrainingJob:
         """Return the first training of an arm, which starts from the target."""
-        return Job(
+        return TrainingJob(
             arm=arm,
             arms=self.arms,
             curated=self.curated,
@@ -99,7 +99,7 @@ class Training:
         start: The model to start from.
     """
 
-    plan: Plan
+    plan: TrainingPlan
     arm: str
     train: Train
     student: str
@@ -213,7 +213,7 @@ def _describe_model(training: Training, outcome: Mapping[str, Any]) -> Manifest:
     }
 
 
-def _make_job(training: Training) -> Job:
+def _make_job(training: Training) -> TrainingJob:
     """Return what the workers are handed; data without anything to train on are refused."""
     plan, train = training.plan, training.train
     job = replace(
@@ -232,7 +232,9 @@ def _make_job(training: Training) -> Job:
     return job
 
 
-def _over_shards(function: Callable[[Asked], Unfit], shards: Iterable[Asked]) -> Iterator[Unfit]:
+def _over_shards(
+    function: Callable[[ShardRows], Unfit], shards: Iterable[ShardRows]
+) -> Iterator[Unfit]:
     """Map over shards: a single one is looked through sooner here than a process starts."""
     several = list(shards)
     if len(several) < 2:
@@ -343,7 +345,7 @@ def arms_to_train(config: SynthConfig, finetune: FinetuneConfig) -> tuple[str, .
 
 
 def _train_arm(
-    plan: Plan, arm: str, recipe: Recipe, due: int | None, manifests: dict[str, Manifest]
+    plan: TrainingPlan, arm: str, recipe: Recipe, due: int | None, manifests: dict[str, Manifest]
 ) -> bool:
     """Train an arm's models as far as its data go; return whether that changes none for a step."""
     for train in trainings(recipe):
@@ -365,7 +367,7 @@ def _train_arm(
     return True
 
 
-def _disown_later(plan: Plan, recipe: Recipe, train: Train) -> None:
+def _disown_later(plan: TrainingPlan, recipe: Recipe, train: Train) -> None:
     """Take back what says that later models are finished: they follow from one that changes.
 
     Otherwise their steps would sample from them once more before they are trained anew.
@@ -382,7 +384,7 @@ def _goes_without(training: Training) -> bool:
     return kept and not has_pairs(training)
 
 
-def _models_of(plan: Plan, arm: str, recipe: Recipe, train: Train) -> Iterator[Training]:
+def _models_of(plan: TrainingPlan, arm: str, recipe: Recipe, train: Train) -> Iterator[Training]:
     """Yield the models of one training: one, or one a seed where it is the arm's own."""
     seeds = {student_name(recipe, train.name): plan.config.seed}
     if train == own_training(recipe):
@@ -415,7 +417,7 @@ def _ensure(training: Training) -> Manifest:
     return manifest
 
 
-def _plan(config: SynthConfig, finetune: FinetuneConfig, model_path: str | None) -> Plan:
+def _plan(config: SynthConfig, finetune: FinetuneConfig, model_path: str | None) -> TrainingPlan:
     storage.use(config.storage)
     # Ray Train changes its workers' directory: every path has to be absolute.
     run = storage.absolute(config.run)
@@ -432,7 +434,7 @@ def _plan(config: SynthConfig, finetune: FinetuneConfig, model_path: str | None)
         )
     config = config.model_copy(update={"run": run})
     recipes = {recipe.name: recipe for recipe in find_recipes(config).values()}
-    return Plan(
+    return TrainingPlan(
         config=finetune,
         recipes={arm: recipes[arm] for arm in arms_to_train(config, finetune)},
         curated=curated_folder(config),

@@ -45,7 +45,7 @@ from trl.trainer.utils import FusedCausalLMOutput
 from synth import storage
 from synth.errors import BadInput
 from train.config import DpoConfig, FinetuneConfig, RewardConfig
-from train.encode import IGNORED, Example, Job, PairExample, order_rows
+from train.encode import IGNORED, Example, PairExample, TrainingJob, order_rows
 from train.tokens import Vocabulary, check_same_vocabulary, embedding_layers, fit_embeddings
 
 LOG_SHARE = 0.005  # of all steps between two points of the loss curve: 200 points at most
@@ -75,7 +75,7 @@ def order_of(rows: Any, args: Any) -> Order:
     return Order(lengths, args.train_batch_size, args.seed)
 
 
-def load_base(job: Job, vocabulary: Vocabulary, auto: Any = AutoModelForCausalLM) -> Any:
+def load_base(job: TrainingJob, vocabulary: Vocabulary, auto: Any = AutoModelForCausalLM) -> Any:
     """Load the model to start from, with an embedding for each token of the vocabulary.
 
     Weights that are trained are kept in float32: at the learning rates of fine-tuning, most
@@ -260,7 +260,7 @@ class Student(SFTTrainer):
 
 
 def build_trainer(
-    job: Job,
+    job: TrainingJob,
     vocabulary: Vocabulary,
     train: Sequence[Example],
     heldout: Sequence[Example],
@@ -348,7 +348,7 @@ class PreferenceTrainer(DPOTrainer):
 
 
 def build_dpo_trainer(
-    job: Job,
+    job: TrainingJob,
     vocabulary: Vocabulary,
     train: Sequence[PairExample],
     heldout: Sequence[PairExample],
@@ -376,7 +376,7 @@ def build_dpo_trainer(
     )
 
 
-def _reference(job: Job, vocabulary: Vocabulary, model: Any) -> Any:
+def _reference(job: TrainingJob, vocabulary: Vocabulary, model: Any) -> Any:
     """Return the frozen model that the student is held to.
 
     It is None under LoRA: the start model is the student without its adapters.
@@ -401,7 +401,7 @@ class ScoreTrainer(RewardTrainer):
 
 
 def build_reward_trainer(
-    job: Job,
+    job: TrainingJob,
     vocabulary: Vocabulary,
     train: Sequence[PairExample],
     heldout: Sequence[PairExample],
@@ -424,7 +424,7 @@ def build_reward_trainer(
     )
 
 
-def _load(job: Job, vocabulary: Vocabulary) -> Any:
+def _load(job: TrainingJob, vocabulary: Vocabulary) -> Any:
     """Load the start model with a head drawn by the job's seed."""
     with suppress_seqcls_warning():
         model = load_base(job, vocabulary, AutoModelForSequenceClassification)

@@ -18,8 +18,8 @@ from transformers import AutoConfig, Trainer, TrainerCallback, set_seed
 
 from synth import storage
 from synth.errors import BadInput
-from train.config import Kind
-from train.encode import Job, Loaded, load_pairs, load_rows
+from train.config import TrainKind
+from train.encode import Loaded, TrainingJob, load_pairs, load_rows
 from train.tokens import load_vocabulary
 from train.trainers import build_dpo_trainer, build_reward_trainer, build_trainer
 
@@ -65,7 +65,7 @@ class _Method(NamedTuple):
     build: Callable[..., Trainer]
 
 
-_METHODS: Mapping[Kind, _Method] = {
+_METHODS: Mapping[TrainKind, _Method] = {
     "sft": _Method(load_rows, build_trainer),
     "dpo": _Method(load_pairs, build_dpo_trainer),
     "reward": _Method(load_pairs, build_reward_trainer),
@@ -79,13 +79,13 @@ def train_loop(settings: dict[str, Any]) -> BadInput | None:
     newest checkpoint of its Ray Train run, whichever worker group or driver wrote it.
 
     Args:
-        settings: `job`: a `Job`.
+        settings: `job`: a `TrainingJob`.
 
     Returns:
         What is wrong with the input, if anything. It is returned, not raised, because Ray
         Train would only start workers again to meet the same.
     """
-    job: Job = settings["job"]
+    job: TrainingJob = settings["job"]
     storage.use(job.storage)
     try:
         with ExitStack() as stack:
@@ -95,7 +95,7 @@ def train_loop(settings: dict[str, Any]) -> BadInput | None:
     return None
 
 
-def _train(job: Job, stack: ExitStack) -> None:
+def _train(job: TrainingJob, stack: ExitStack) -> None:
     checkpoint = get_checkpoint()
     resumed = Path(stack.enter_context(checkpoint.as_directory())) if checkpoint else None
     if resumed is not None and (resumed / MODEL).is_dir():
@@ -115,7 +115,7 @@ def _train(job: Job, stack: ExitStack) -> None:
     report({}, Checkpoint.from_directory(finished) if is_first else None)
 
 
-def _prepare(job: Job, output: Path) -> tuple[Trainer, dict[str, Any]]:
+def _prepare(job: TrainingJob, output: Path) -> tuple[Trainer, dict[str, Any]]:
     """Return the trainer of a job, and what the manifest says of its data."""
     set_seed(job.config.seed)
     vocabulary = load_vocabulary(job.base, job.revision, job.special_tokens)
@@ -135,7 +135,7 @@ def _prepare(job: Job, output: Path) -> tuple[Trainer, dict[str, Any]]:
     }
 
 
-def _nothing_to_train_on(job: Job, left_out: Mapping[str, int]) -> BadInput:
+def _nothing_to_train_on(job: TrainingJob, left_out: Mapping[str, int]) -> BadInput:
     if not left_out:
         return BadInput(
             file=job.curated,
@@ -165,7 +165,7 @@ class Report(TrainerCallback):
         report({"step": state.global_step}, Checkpoint.from_directory(folder))
 
 
-def _save(trainer: Trainer, job: Job, folder: Path) -> None:
+def _save(trainer: Trainer, job: TrainingJob, folder: Path) -> None:
     """Write a complete model folder, in the number format of the base model."""
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
     if job.config.method == "lora":

@@ -11,9 +11,9 @@ from typing import Literal, Protocol
 from synth.config.schema import EndpointConfig, FamilyConfig
 from synth.records import Ability, Message, Reply, Sampling
 
-__all__ = ["Chat", "ChatSpec", "Kind", "Score"]
+__all__ = ["Chat", "ChatKind", "ChatSpec", "Score"]
 
-Kind = Literal["engine", "endpoint", "scripted"]
+ChatKind = Literal["engine", "endpoint", "scripted"]
 
 
 class Chat(Protocol):
@@ -66,7 +66,7 @@ class ChatSpec:
         call_timeout_s: Deadline of one call.
     """
 
-    kind: Kind
+    kind: ChatKind
     model_id: str
     app: str = ""
     endpoint: EndpointConfig | None = None

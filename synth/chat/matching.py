@@ -35,7 +35,7 @@ _CATEGORIES = {
 }
 _ONE_CHAR = (op.IN, op.ANY, op.NOT_LITERAL)
 
-Node = tuple[Any, Any]
+PatternNode = tuple[Any, Any]
 
 
 def matching_text(pattern: str, random: Random) -> str:
@@ -66,7 +66,7 @@ def sentence(random: Random, num_words: int = 14) -> str:
     return f"{' '.join(words).capitalize()}."
 
 
-def _sequence(nodes: Iterable[Node], random: Random) -> str:
+def _sequence(nodes: Iterable[PatternNode], random: Random) -> str:
     return "".join(_node(kind, value, random) for kind, value in nodes)
 
 
@@ -89,7 +89,7 @@ def _node(kind: Any, value: Any, random: Random) -> str:
     raise ValueError(f"regex: {kind} is not supported")
 
 
-def _repeat(least: int, most: int, nodes: Sequence[Node], random: Random) -> str:
+def _repeat(least: int, most: int, nodes: Sequence[PatternNode], random: Random) -> str:
     one_char = len(nodes) == 1 and nodes[0][0] in _ONE_CHAR
     slack = _SLACK_CHARS if one_char else _SLACK_GROUPS
     times = random.randint(least, min(int(most), least + slack))
@@ -98,7 +98,7 @@ def _repeat(least: int, most: int, nodes: Sequence[Node], random: Random) -> str
     return "".join(_sequence(nodes, random) for _ in range(times))
 
 
-def _running_text(node: Node, num_chars: int, random: Random) -> str:
+def _running_text(node: PatternNode, num_chars: int, random: Random) -> str:
     """Fill `num_chars` characters that `node` allows with words, or with what it allows."""
     items = _items(node)
     allowed = re.compile(f"[{''.join(map(_source, items))}]")
@@ -112,7 +112,7 @@ def _running_text(node: Node, num_chars: int, random: Random) -> str:
     return text + spare.group() * (num_chars - len(text))
 
 
-def _items(node: Node) -> Sequence[Node]:
+def _items(node: PatternNode) -> Sequence[PatternNode]:
     """Return what a class of characters is made of; every node of one character is a class."""
     kind, value = node
     if kind is op.ANY:
@@ -122,7 +122,7 @@ def _items(node: Node) -> Sequence[Node]:
     return value
 
 
-def _source(item: Node) -> str:
+def _source(item: PatternNode) -> str:
     """Return how a part of a class is written."""
     kind, value = item
     if kind is op.NEGATE:
@@ -134,7 +134,7 @@ def _source(item: Node) -> str:
     return _CATEGORIES[value]
 
 
-def _edges(items: Sequence[Node]) -> str:
+def _edges(items: Sequence[PatternNode]) -> str:
     """Return the first character in every part of a class, and the first one after it."""
     ends = [(value, value) for kind, value in items if kind is op.LITERAL]
     ends += [value for kind, value in items if kind is op.RANGE]

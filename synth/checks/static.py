@@ -63,7 +63,7 @@ def check_static(
     Raises:
         BadInput: Something can not work; the first thing found.
     """
-    check_recipes(config)
+    check_recipe_names(config)
     check_run_folder(config.run)
     check_secrets(config, here=here)
     for field, path in (
@@ -93,7 +93,7 @@ def models_of(config: SynthConfig) -> dict[str, ModelConfig]:
     return {role: model for role, model in filled.items() if model is not None}
 
 
-def check_recipes(config: SynthConfig) -> None:
+def check_recipe_names(config: SynthConfig) -> None:
     """Check that there are recipes, and guidelines for those that ship and need them.
 
     Raises:

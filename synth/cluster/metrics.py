@@ -14,7 +14,7 @@ from ray.util.metrics import Counter, Gauge, Histogram
 from synth.calls.snapshot import RoleUse, Snapshot
 
 
-class Metric(NamedTuple):
+class MetricSpec(NamedTuple):
     """One metric: what it is, and the tags that tell its series apart."""
 
     kind: Literal["counter", "gauge", "histogram"]
@@ -30,14 +30,14 @@ LEASE_SECONDS = "guideweave_lease_seconds"
 PREFIX_QUERIES = "guideweave_prefix_queries_total"
 PREFIX_HITS = "guideweave_prefix_hits_total"
 
-METRICS: dict[str, Metric] = {
-    ROWS: Metric("counter", "Rows that have ended", ("run", "stage", "outcome")),
-    TOKENS: Metric("counter", "Tokens of answered calls", ("run", "stage", "role", "kind")),
-    CALLS_RUNNING: Metric("gauge", "Calls sent and not answered", ("run", "stage", "role")),
-    CALLS_QUEUED: Metric("gauge", "Calls that wait to be sent", ("run", "stage", "role")),
-    LEASE_SECONDS: Metric("histogram", "From a lease's start to its file", ("run", "stage")),
-    PREFIX_QUERIES: Metric("counter", "Prompt tokens looked up in the cache", ("run", "role")),
-    PREFIX_HITS: Metric("counter", "Prompt tokens found in the cache", ("run", "role")),
+METRICS: dict[str, MetricSpec] = {
+    ROWS: MetricSpec("counter", "Rows that have ended", ("run", "stage", "outcome")),
+    TOKENS: MetricSpec("counter", "Tokens of answered calls", ("run", "stage", "role", "kind")),
+    CALLS_RUNNING: MetricSpec("gauge", "Calls sent and not answered", ("run", "stage", "role")),
+    CALLS_QUEUED: MetricSpec("gauge", "Calls that wait to be sent", ("run", "stage", "role")),
+    LEASE_SECONDS: MetricSpec("histogram", "From a lease's start to its file", ("run", "stage")),
+    PREFIX_QUERIES: MetricSpec("counter", "Prompt tokens looked up in the cache", ("run", "role")),
+    PREFIX_HITS: MetricSpec("counter", "Prompt tokens found in the cache", ("run", "role")),
 }
 LEASE_BUCKETS_S = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0]
 

@@ -4,7 +4,7 @@ A pure function: the same three give the same bytes. Nothing is lost: every trac
 row, or in a preference pair, or in `drops.parquet` with a reason from an enumeration.
 """
 
-from synth.curate.counting import Counting, Found
+from synth.curate.counting import AcceptedCount, Counting
 from synth.curate.curation import curate, curated_folder
 from synth.curate.local import MEASURED, accept
 from synth.curate.policy import Policy, load_policy
@@ -17,10 +17,10 @@ __all__ = [
     "MEASURED",
     "PREFERENCE",
     "SFT",
+    "AcceptedCount",
     "Counting",
     "Drop",
     "Dropped",
-    "Found",
     "Policy",
     "Selection",
     "accept",

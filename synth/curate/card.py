@@ -145,7 +145,7 @@ def _acceptance(candidates: pa.Table, accepted: pa.Table) -> list[dict[str, Any]
     ]
 
 
-def render(
+def render_card(
     body: Manifest,
     *,
     config: SynthConfig,

@@ -16,8 +16,7 @@ from synth.curate.arms import Arm
 from synth.curate.policy import Policy
 from synth.curate.shards import chosen_sections
 from synth.judges.reading import words
-from synth.recipes.base import Row
-from synth.records import TRACES, Outcome
+from synth.records import TRACES, Outcome, TraceRow
 from synth.workspace.leases import read_lease
 
 _FEW = ("row_id", "recipe", "step", "outcome", "category", "source", "payload")
@@ -70,7 +69,7 @@ def look_into_lease(folder: str, arms: Sequence[Arm], policy: Policy, lease: str
     return look_closer(read_lease(folder, lease, columns), arms, policy)
 
 
-def _look(row: Row, arm: Arm, policy: Policy) -> Look:
+def _look(row: TraceRow, arm: Arm, policy: Policy) -> Look:
     keep, payload = arm.recipe.keep, json.loads(row["payload"] or "{}")
     chosen = chosen_sections(payload, policy)
     return Look(

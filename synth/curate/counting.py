@@ -21,7 +21,7 @@ from synth.config.schema import SynthConfig
 from synth.curate.arms import Arm, last_step_varies, make_arms
 from synth.curate.curation import read_parts
 from synth.curate.local import MEASURED
-from synth.curate.passes import Surroundings, compare
+from synth.curate.passes import Surroundings, compare_candidates
 from synth.curate.policy import load_policy
 from synth.curate.rules import NOTHING_EXCLUDED, Drop
 from synth.curate.select import COLUMNS, Candidates, Part
@@ -38,7 +38,7 @@ _ENDED = ("recipe", "label", "category", "sample_index")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class AcceptedCount:
     """A count.
 
     Attributes:
@@ -92,9 +92,9 @@ class Counting:
         self._evaluation_prompts, self._sets = evaluation_prompts, guideline_sets
         self._seeds, self._find_excluded, self._map = seeds, find_excluded, map
         self._known = _Known(arms=make_arms(recipes), excluded=NOTHING_EXCLUDED)
-        self.last: Found | None = None
+        self.last: AcceptedCount | None = None
 
-    def __call__(self) -> Found:
+    def __call__(self) -> AcceptedCount:
         """Return the count; it is made anew only where something has been finished since."""
         if self.look() or self.last is None:
             self.last = self._count()
@@ -155,7 +155,7 @@ class Counting:
             check_wanted()
             yield done
 
-    def _count(self) -> Found:
+    def _count(self) -> AcceptedCount:
         accepted, kept = Counter[Cell](), Counter[tuple[Cell, int]]()
         places = Counter[tuple[str, str]]()
         found = self._known.candidates
@@ -169,7 +169,7 @@ class Counting:
                 found.looks,
                 self._supply.apart,
             )
-            dropped = compare(found.of_arm[name], around)
+            dropped = compare_candidates(found.of_arm[name], around)
             for candidate in found.of_arm[name]:
                 cell = (name, candidate.label, candidate.category)
                 drop = dropped.get(candidate.row_id)
@@ -180,7 +180,7 @@ class Counting:
         full = {seed for seed, rows in places.items() if rows >= self._policy.per_prompt}
         samples = _by_sample(self._known.ended, kept)
         self._known.uncounted = False
-        return Found(accepted=+accepted, samples=samples, full=full, supply=self._supply)
+        return AcceptedCount(accepted=+accepted, samples=samples, full=full, supply=self._supply)
 
 
 @dataclass(slots=True, kw_only=True)

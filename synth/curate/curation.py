@@ -20,7 +20,7 @@ from synth.curate.preference import (
     Preferences,
     make_preferences,
     place,
-    read_rows,
+    read_pair_rows,
     write_preferences,
 )
 from synth.curate.rules import NOTHING_EXCLUDED, Drop
@@ -86,11 +86,11 @@ def curate(
         parts = read_parts(workspace, leases, arms, policy, revisions)
         prompts = evaluation_prompts
         selection = select(parts, policy, arms=arms, evaluation_prompts=prompts, excluded=excluded)
-        rows = read_rows(workspace, leases, arms, excluded)
+        rows = read_pair_rows(workspace, leases, arms, excluded)
         pairs = make_preferences(rows, arms, policy, prompts)
         chosen = place(selection, pairs)
         body = _write(config, workspace, policy, leases, arms, chosen, pairs) | provenance
-        text = card.render(
+        text = card.render_card(
             body, config=config, policy=policy, guideline_sets=guideline_sets, recipes=recipes
         )
         storage.publish(storage.join(folder, CARD_FILE), text.encode())

@@ -112,11 +112,11 @@ class Surroundings:
 
 
 Details = dict[str, str]
-Kind = tuple[str, ...]
+Group = tuple[str, ...]
 Pass = Callable[[Sequence[Candidate], Surroundings], Details]
 
 
-def compare(candidates: Iterable[Candidate], around: Surroundings) -> dict[str, Dropped]:
+def compare_candidates(candidates: Iterable[Candidate], around: Surroundings) -> dict[str, Dropped]:
     """Return what all passes drop of one arm's candidates, with the first reason of each."""
     left = sorted(candidates)
     dropped: dict[str, Dropped] = {}
@@ -165,7 +165,7 @@ def _unbalanced(candidates: Sequence[Candidate], around: Surroundings) -> Detail
     """
     balance = around.policy.balance
     ordered = [c for _, c in sorted(_placed(candidates), key=_turn)]
-    caps: dict[Kind, int] = {}
+    caps: dict[Group, int] = {}
     if balance.category_cap is not None:
         caps = {(c.label, c.category): balance.category_cap for c in ordered}
     dropped = _beyond(ordered, lambda c: (c.label, c.category), caps)
@@ -174,7 +174,7 @@ def _unbalanced(candidates: Sequence[Candidate], around: Surroundings) -> Detail
     ratios = {label: r for label, r in (balance.labels or {}).items() if have[label]}
     unit = min((have[label] / ratio for label, ratio in ratios.items()), default=0.0)
     # The small addition keeps 3 / 0.3 * 0.3 at 3; every label that has rows keeps one.
-    quotas: dict[Kind, int] = {
+    quotas: dict[Group, int] = {
         (label,): max(1, int(unit * ratio + 1e-9)) for label, ratio in ratios.items()
     }
     return dropped | _beyond(left, lambda c: (c.label,), quotas)
@@ -190,10 +190,10 @@ def _less_diverse(candidates: Sequence[Candidate], around: Surroundings) -> Deta
 
 
 def _beyond(
-    ordered: Iterable[Candidate], kind_of: Callable[[Candidate], Kind], limits: Mapping[Kind, int]
+    ordered: Iterable[Candidate], kind_of: Callable[[Candidate], Group], limits: Mapping[Group, int]
 ) -> Details:
     """Return the candidates that come after their kind's limit, where it has one."""
-    seen: Counter[Kind] = Counter()
+    seen: Counter[Group] = Counter()
     beyond: Details = {}
     for c in ordered:
         kind = kind_of(c)

@@ -18,9 +18,9 @@ from synth.curate.policy import Policy
 from synth.curate.rules import Drop, Dropped
 from synth.curate.select import Selection, users_text
 from synth.curate.shards import MESSAGES, Shard, Split, split_of, write_shard
-from synth.recipes.base import Row, Train
+from synth.recipes.base import Train
 from synth.recipes.pairs import Pair
-from synth.records import TRACES, Message, Outcome
+from synth.records import TRACES, Message, Outcome, TraceRow
 from synth.seeds.near_duplicates import contaminated
 from synth.workspace.workspace import Workspace
 
@@ -89,17 +89,17 @@ class Preferences:
     contaminated: Mapping[str, str]
 
 
-def read_rows(
+def read_pair_rows(
     workspace: Workspace,
     leases: Sequence[str],
     arms: Mapping[str, Arm],
     excluded: Mapping[str, Drop],
-) -> dict[str, list[Row]]:
+) -> dict[str, list[TraceRow]]:
     """Return the current `ok` traces of the arms that train on pairs, in the order of `row_id`."""
     names = [name for name, arm in arms.items() if arm.pairings()]
     if not names:
         return {}
-    rows: dict[str, list[Row]] = {name: [] for name in names}
+    rows: dict[str, list[TraceRow]] = {name: [] for name in names}
     wanted = pc.field("recipe").isin(names) & (pc.field("outcome") == str(Outcome.OK))
     for _, traces in workspace.stream_traces(leases, TRACES.names):
         for row in traces.filter(wanted).to_pylist():
@@ -109,7 +109,7 @@ def read_rows(
 
 
 def make_preferences(
-    rows: Mapping[str, Sequence[Row]],
+    rows: Mapping[str, Sequence[TraceRow]],
     arms: Mapping[str, Arm],
     policy: Policy,
     evaluation_prompts: Mapping[str, str],
@@ -177,7 +177,7 @@ def write_preferences(
     return shards
 
 
-def _make(arm: str, train: Train, rows: Sequence[Row]) -> list[Pair]:
+def _make(arm: str, train: Train, rows: Sequence[TraceRow]) -> list[Pair]:
     """Return the pairs of a training, each checked and once, in an order of their own."""
     if train.pairs is None:
         return []
@@ -224,7 +224,7 @@ def _preference_row(arm: str, training: str, pair: Pair) -> dict[str, Any]:
     }
 
 
-def _with_split(row: Row, policy: Policy) -> Row:
+def _with_split(row: TraceRow, policy: Policy) -> TraceRow:
     group = row["pair"] or row["seed_id"]
     return {**row, "split": split_of(group, policy.heldout_share)}
 

@@ -20,7 +20,7 @@ from synth.curate.arms import Arm
 from synth.curate.closer import Look, Looks
 from synth.curate.local import COLUMNS as LOCAL_COLUMNS
 from synth.curate.local import decide_all
-from synth.curate.passes import Candidate, Surroundings, compare
+from synth.curate.passes import Candidate, Surroundings, compare_candidates
 from synth.curate.policy import Policy
 from synth.curate.rules import NOTHING_EXCLUDED, Drop, Dropped, Facts
 from synth.records import TRACES, unpack_context
@@ -127,7 +127,7 @@ def select(
     for name, arm in arms.items():
         max_rows = arm.recipe.max_rows
         around = Surroundings(policy, found.texts, evaluation_prompts, max_rows, found.looks)
-        dropped |= compare(found.of_arm[name], around)
+        dropped |= compare_candidates(found.of_arm[name], around)
     looked_at = pa.concat_tables(staying)
     return Selection(looked_at.sort_by("row_id").combine_chunks(), dropped)
 

@@ -22,9 +22,9 @@ from pyarrow import feather
 from synth import storage
 from synth.curate.policy import Policy
 from synth.measures.store import to_parquet
-from synth.recipes.base import Recipe, Row
+from synth.recipes.base import Recipe
 from synth.recipes.surgery import completion_text, join_sections, write_steps
-from synth.records import ID_HEX, Message, digest, unpack_context
+from synth.records import ID_HEX, Message, TraceRow, digest, unpack_context
 from synth.workspace.ids import IdSet
 from synth.workspace.workspace import Workspace
 
@@ -52,7 +52,7 @@ _READ = (
 )
 
 
-def completion_of(row: Row, recipe: Recipe, policy: Policy) -> str:
+def completion_of(row: TraceRow, recipe: Recipe, policy: Policy) -> str:
     """Return the supervised text of a trace.
 
     Args:

@@ -84,7 +84,7 @@ def lost_row(
     return row | {"error": error}
 
 
-def count(rows: Sequence[Row], seconds: float) -> LeaseCounts:
+def count_lease(rows: Sequence[Row], seconds: float) -> LeaseCounts:
     """Return the footer's counts of a lease's rows."""
     keys = ("recipe", "label", "category", "outcome")
     usage = total_usage(row[USAGE] for row in rows if USAGE in row)

@@ -22,7 +22,7 @@ from synth.calls.snapshot import Snapshot, take_snapshot
 from synth.chat.connect import connect
 from synth.config.schema import StorageConfig
 from synth.drive.drive import LeaseEnd
-from synth.drive.rows import Provenance, Row, count, lost_row, trace_rows
+from synth.drive.rows import Provenance, Row, count_lease, lost_row, trace_rows
 from synth.errors import BadInput, Invalid, RowFault, RunFault, Unparsed
 from synth.measures import measure_lease
 from synth.pools.layout import PoolPlan, chats_of
@@ -292,7 +292,7 @@ class Runner:
             ended = begun.rows.get(item.item_id)
             flat += ended or [self._lost(item, Outcome.INTERRUPTED, why, Meter())]
         table = pa.Table.from_pylist(flat, schema=TRACES)
-        counts = count(flat, time.monotonic() - begun.started)
+        counts = count_lease(flat, time.monotonic() - begun.started)
         publish_lease(self.work.workspace, begun.lease.name, table, counts)
 
     def _measure(self, lease: Lease) -> None:

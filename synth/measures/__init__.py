@@ -12,11 +12,11 @@ from synth.measures.store import (
     MEASURES,
     ensure_measures,
     measure_lease,
+    measure_revisions,
     measured,
     publish_measure,
     read_lease_measures,
     read_measures,
-    revisions,
 )
 
 __all__ = [
@@ -29,12 +29,12 @@ __all__ = [
     "leakage",
     "length",
     "measure_lease",
+    "measure_revisions",
     "measured",
     "publish_measure",
     "read_lease_measures",
     "read_measures",
     "refusal",
     "repetition",
-    "revisions",
     "sections",
 ]

@@ -8,14 +8,14 @@ import pyarrow as pa
 
 from guidelines import GuidelineSet
 from synth.judges.reading import repeated_share, words
-from synth.judges.refusal import Verdict, judge_refusal
+from synth.judges.refusal import RefusalClass, judge_refusal
 from synth.measures.base import Judgement
 
 DEGENERATE_SHARE = 0.5  # ours: every second 4-gram said before is a loop, not a style
 
 _TAGS = ("<think>", "</think>")
 _DECISIONS = {"harmful": "decline", "benign": "help", "borderline": "help"}
-_FITTING: dict[str, frozenset[Verdict]] = {
+_FITTING: dict[str, frozenset[RefusalClass]] = {
     "harmful": frozenset(("refusal", "partial")),
     "benign": frozenset(("compliance",)),
     # A careful answer may decline a part of what a borderline prompt asks.

@@ -41,7 +41,9 @@ MEASURES: dict[str, Measure] = {
 Map = Callable[[Callable[[str], None], Iterable[str]], Iterable[None]]
 
 
-def revisions(names: Iterable[str], guideline_sets: Sequence[GuidelineSet]) -> dict[str, str]:
+def measure_revisions(
+    names: Iterable[str], guideline_sets: Sequence[GuidelineSet]
+) -> dict[str, str]:
     """Return the current revision of each measure.
 
     Raises:
@@ -64,7 +66,7 @@ def ensure_measures(
         guideline_sets: What the traces were conditioned on.
         map: Runs one picklable task a lease; the built-in one, or one backed by a cluster.
     """
-    wanted = revisions(names, guideline_sets)
+    wanted = measure_revisions(names, guideline_sets)
     leases = set(workspace.finished())
     owed = sorted(
         {
@@ -90,7 +92,7 @@ def measure_lease(
     """Judge the `ok` traces of one lease by those of `names` that have not done so yet."""
     owed = [
         (name, revision)
-        for name, revision in revisions(names, guideline_sets).items()
+        for name, revision in measure_revisions(names, guideline_sets).items()
         if not storage.exists(_path(folder, name, revision, lease))
     ]
     columns = {"row_id", "outcome"}.union(*(MEASURES[name].columns for name, _ in owed))

@@ -75,7 +75,7 @@ _BY_TEMPLATE = (
 )
 
 
-class Split(NamedTuple):
+class ParsedText(NamedTuple):
     """A model's text, taken apart.
 
     `closed` is False where the reasoning was begun and never ended: then all of it is
@@ -115,7 +115,7 @@ def family_of(model: str | Path, override: str | FamilyConfig | None = None) -> 
     return _first_match(_BY_NAME, str(model).lower())
 
 
-def split_reasoning(text: str, family: Family, *, opened: bool | None = None) -> Split:
+def split_reasoning(text: str, family: Family, *, opened: bool | None = None) -> ParsedText:
     """Take a model's text apart into its reasoning and its answer.
 
     Args:
@@ -129,9 +129,9 @@ def split_reasoning(text: str, family: Family, *, opened: bool | None = None) ->
     if start.startswith(family.think_open):
         start = start.removeprefix(family.think_open)
     elif not opened:
-        return Split("", text, True)
+        return ParsedText("", text, True)
     reasoning, close, answer = start.partition(family.think_close)
-    return Split(reasoning.strip(), answer.lstrip(), bool(close))
+    return ParsedText(reasoning.strip(), answer.lstrip(), bool(close))
 
 
 def thought_is_open(text: str, family: Family) -> bool:

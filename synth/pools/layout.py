@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synth.chat import ChatSpec, Kind
+from synth.chat import ChatKind, ChatSpec
 from synth.chat.scripted import script_of
 from synth.config.schema import Limits, ModelConfig, Replicas
 from synth.errors import BadInput
@@ -126,7 +126,7 @@ def check_fit(pools: Iterable[PoolPlan]) -> None:
     _check_gpus(engines)
 
 
-def _kind(model: ModelConfig) -> Kind:
+def _kind(model: ModelConfig) -> ChatKind:
     if model.endpoint is not None:
         return "endpoint"
     in_process = model.model == SCRIPTED and model.backend != SCRIPTED

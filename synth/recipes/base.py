@@ -11,10 +11,9 @@ from synth.config.schema import Strict
 from synth.errors import BadInput, Unparsed
 from synth.judges.base import Judge
 from synth.recipes.pairs import Pair
-from synth.records import Ability, Item, Outcome, Reply, Sampling, Seed, Trace, seed_of
+from synth.records import Ability, Item, Outcome, Reply, Sampling, Seed, Trace, TraceRow, seed_of
 
 Format = Literal["think", "answer", "steps"]
-Row = Mapping[str, Any]
 
 
 class Models(Protocol):
@@ -44,24 +43,24 @@ class Before:
     """
 
     step: int
-    rows: Sequence[Row]
+    rows: Sequence[TraceRow]
     seeds: Sequence[Seed] = ()
     samples: int = 1
     guidelines: Sequence[str] = ("",)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[TraceRow]:
         """Yield the `ok` traces of the nearest step before that has any rows."""
         earlier = [row["step"] for row in self.rows if row["step"] < self.step]
         return iter(self.traces(max(earlier)) if earlier else [])
 
-    def traces(self, step: int) -> list[Row]:
+    def traces(self, step: int) -> list[TraceRow]:
         """Return the `ok` traces of one step."""
         return [r for r in self.rows if r["step"] == step and r["outcome"] == Outcome.OK]
 
 
 StepFunction = Callable[[Item, Models, GuidelineSet | None], Awaitable[list[Trace]]]
 ItemsFunction = Callable[[Before], Iterable[Item]]
-PairsFunction = Callable[[Sequence[Row]], Sequence[Pair]]
+PairsFunction = Callable[[Sequence[TraceRow]], Sequence[Pair]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,7 @@ class Recipe:
     guided: bool = True
     options: Options = field(default_factory=Options)
     configure: Callable[[Any], Self] | None = None
-    keep: Callable[[Row], str | None] | None = None
+    keep: Callable[[TraceRow], str | None] | None = None
     special_tokens: tuple[str, ...] = ()
     max_rows: int | None = None
 
@@ -170,7 +169,9 @@ def version_of(module: str) -> int:
         raise BadInput(file="recipe", field="shares", value=module, rule=rule) from error
 
 
-def later_item(row: Row, before: Before, payload: Mapping[str, Any], guidelines: str = "") -> Item:
+def later_item(
+    row: TraceRow, before: Before, payload: Mapping[str, Any], guidelines: str = ""
+) -> Item:
     """Return the item of a later step that looks at one trace, for the same seed and sample.
 
     Args:

@@ -31,7 +31,7 @@ _END = re.compile("|".join(map(re.escape, STEP_ENDS)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class SearchResult:
     """What a search settled on.
 
     Attributes:
@@ -52,7 +52,7 @@ def aggregate_scores(scores: Sequence[float], how: Aggregate) -> float:
     return min(scores) if how == "min" else fmean(scores)
 
 
-async def rate(reward: Score, messages: Sequence[Message], text: str, how: Aggregate) -> float:
+async def rate_text(reward: Score, messages: Sequence[Message], text: str, how: Aggregate) -> float:
     """Return what `reward` makes of `text` as the turn after `messages`.
 
     `last` asks once, about the whole; the others once for every beginning that ends with a step.
@@ -112,7 +112,7 @@ async def prm_best_of_n(
     reward: Score,
     sampling: Sampling,
     options: BestOfNOptions,
-) -> Found:
+) -> SearchResult:
     """Return the answer, of `options.n`, that the reward model values most; the first of equals.
 
     Each answer is scored as soon as it is there, while others are still being written.
@@ -120,11 +120,13 @@ async def prm_best_of_n(
 
     async def candidate() -> _Candidate:
         reply = await student(messages, sampling)
-        return _Candidate(reply, await rate(reward, messages, whole_text(reply), options.aggregate))
+        return _Candidate(
+            reply, await rate_text(reward, messages, whole_text(reply), options.aggregate)
+        )
 
     found = await gather_calls(candidate() for _ in range(options.n))
     best = max(found, key=lambda one: one.rank)
-    return Found(
+    return SearchResult(
         reply=best.reply,
         facts={
             "search": "best_of_n",
@@ -169,7 +171,7 @@ async def step_beam(
     reward: Score,
     sampling: Sampling,
     options: BeamOptions,
-) -> Found:
+) -> SearchResult:
     """Return the answer that a beam of steps ends with; of equal values, the first.
 
     An answer may hold `sampling.max_tokens` tokens in all, as one written in one go.
@@ -242,10 +244,10 @@ def _tokens(paths: Sequence[_Path]) -> int:
     return sum(path.output_tokens for path in paths)
 
 
-def _found(beam: Sequence[_Path], how: Aggregate, candidates: int, tokens: int) -> Found:
+def _found(beam: Sequence[_Path], how: Aggregate, candidates: int, tokens: int) -> SearchResult:
     best = beam[0]
     assert best.finish_reason is not None, "the last step of a beam runs to an answer's end"
-    return Found(
+    return SearchResult(
         reply=Reply(
             text=best.text,
             finish_reason=best.finish_reason,

@@ -17,12 +17,10 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations, compress, islice, product
-from typing import Any, Literal
+from typing import Literal
 
 from synth.recipes.surgery import completion_text
-from synth.records import Message, digest, seed_of
-
-Row = Mapping[str, Any]
+from synth.records import Message, TraceRow, digest, seed_of
 
 Why = Literal["twice", "per_seed", "labels", "kinds"]
 Ratio = Mapping[str, float]
@@ -67,16 +65,16 @@ class Pair:
         return digest(self.chosen_id, self.rejected_id, *texts, self.kind)
 
 
-def think_text(row: Row) -> str:
+def think_text(row: TraceRow) -> str:
     """Return a trace as a student writes it that reasons in think tags."""
     return completion_text("think", row["reasoning"], row["answer"])
 
 
 def by_outcome(
-    rows: Iterable[Row],
-    good: Callable[[Row], bool | None],
+    rows: Iterable[TraceRow],
+    good: Callable[[TraceRow], bool | None],
     *,
-    text: Callable[[Row], str] = think_text,
+    text: Callable[[TraceRow], str] = think_text,
     per_seed: int | None = None,
     shortest: bool = False,
 ) -> list[Pair]:
@@ -93,7 +91,7 @@ def by_outcome(
         per_seed: So many pairs of a seed at most; None takes all.
         shortest: The chosen side is always the shortest of the good ones.
     """
-    seeds: dict[str, list[Row]] = defaultdict(list)
+    seeds: dict[str, list[TraceRow]] = defaultdict(list)
     for row in rows:
         seeds[row["seed_id"]].append(row)
     pairs = []
@@ -106,7 +104,9 @@ def by_outcome(
     return pairs
 
 
-def make_pair(chosen: Row, rejected: Row, text: Callable[[Row], str], kind: str) -> Pair:
+def make_pair(
+    chosen: TraceRow, rejected: TraceRow, text: Callable[[TraceRow], str], kind: str
+) -> Pair:
     """Return the pair of two traces of one seed, both as whole completions.
 
     Raises:
@@ -129,11 +129,13 @@ def make_pair(chosen: Row, rejected: Row, text: Callable[[Row], str], kind: str)
 
 
 def _sides(
-    samples: Sequence[Row], good: Callable[[Row], bool | None], text: Callable[[Row], str]
-) -> tuple[list[Row], list[Row]]:
+    samples: Sequence[TraceRow],
+    good: Callable[[TraceRow], bool | None],
+    text: Callable[[TraceRow], str],
+) -> tuple[list[TraceRow], list[TraceRow]]:
     """Return the good and the bad ones, one of each text, in the order of `row_id`."""
     verdicts: dict[str, set[bool]] = defaultdict(set)
-    first: dict[str, Row] = {}
+    first: dict[str, TraceRow] = {}
     for row in sorted(samples, key=lambda row: row["row_id"]):
         if (verdict := good(row)) is not None:
             verdicts[text(row)].add(verdict)
@@ -143,16 +145,16 @@ def _sides(
     return chosen, rejected
 
 
-def _lot(sides: tuple[Row, Row]) -> str:
+def _lot(sides: tuple[TraceRow, TraceRow]) -> str:
     chosen, rejected = sides
     return digest("outcome", chosen["row_id"], rejected["row_id"])
 
 
 def by_reflection(
-    reflected: Iterable[Row],
-    chains: Iterable[Row],
+    reflected: Iterable[TraceRow],
+    chains: Iterable[TraceRow],
     *,
-    text: Callable[[Row], str] = think_text,
+    text: Callable[[TraceRow], str] = think_text,
 ) -> list[Pair]:
     """Return the pairs among each chain's reflections and the chain itself.
 
@@ -164,7 +166,7 @@ def by_reflection(
         text: The text of a trace, as the student is to write it.
     """
     unmended = {row["row_id"]: row for row in chains}
-    mended: dict[str, dict[int, Row]] = defaultdict(dict)
+    mended: dict[str, dict[int, TraceRow]] = defaultdict(dict)
     for row in sorted(reflected, key=lambda row: row["row_id"]):
         chain_id = row["parents"][0]
         if chain_id in unmended:
@@ -178,7 +180,7 @@ def by_reflection(
     return pairs
 
 
-Rule = Callable[[Sequence[Pair]], list[bool]]
+PairRule = Callable[[Sequence[Pair]], list[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,7 @@ def balance(
         kinds: A weight for every kind; None takes all. What is cut of a kind leaves its `labels`
             in their ratio, give or take one pair.
     """
-    rules: dict[Why, Rule] = {"twice": _once}
+    rules: dict[Why, PairRule] = {"twice": _once}
     if per_seed is not None:
         rules["per_seed"] = partial(_capped, per_seed=per_seed)
     if labels is not None:

@@ -33,10 +33,10 @@ from synth.recipes.asking import (
     thinking_pattern,
     thought_pattern,
 )
-from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until, later_item
+from synth.recipes.base import Before, Models, Options, Recipe, Step, ask_until, later_item
 from synth.recipes.srg import one_turn
 from synth.recipes.surgery import first_sentence, join_sections
-from synth.records import Ability, Item, Message, Reply, Seed, Trace
+from synth.records import Ability, Item, Message, Reply, Seed, Trace, TraceRow
 
 REASON_CHARS = (30, 200)  # ours: after the verdict in the assessment's sentence
 STOPPING = "So I stop here and decline."  # ours: the condition of a harmful request
@@ -132,7 +132,7 @@ async def assess(
     ]
 
 
-def keep(row: Row) -> str | None:
+def keep(row: TraceRow) -> str | None:
     """Say why a trace is not kept: its assessment, its first sentence or its tags are wrong."""
     payload = json.loads(row["payload"])
     if (payload["decision"] == "decline") != (row["label"] == "harmful"):

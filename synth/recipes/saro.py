@@ -29,21 +29,11 @@ from synth.judges.base import REFUSAL, SAFETY, UNDETERMINED, Exchange, ModelJudg
 from synth.judges.refusal import OFF_TOPIC, judge_refusal
 from synth.prompts import load_text, load_turns, render
 from synth.recipes.asking import ask_judge
-from synth.recipes.base import (
-    Before,
-    Models,
-    Options,
-    Recipe,
-    Row,
-    Step,
-    Train,
-    ask_until,
-    later_item,
-)
+from synth.recipes.base import Before, Models, Options, Recipe, Step, Train, ask_until, later_item
 from synth.recipes.pairs import Pair, balance, by_outcome, by_reflection
-from synth.recipes.srg import CLOSING, DECISIONS, listed, one_turn, pieces, read_headed
+from synth.recipes.srg import CLOSING, DECISIONS, bullets, one_turn, pieces, read_headed
 from synth.recipes.surgery import graft, is_whole, keep_steps, positions, split_steps, take_apart
-from synth.records import Ability, Item, Message, Outcome, Reply, Seed, Trace
+from synth.records import Ability, Item, Message, Outcome, Reply, Seed, Trace, TraceRow
 
 REASONED = ("Request", "Points", "Intent", "Decision", "Answer")  # ours
 TURNED = ("Reflection", "Ending", "Answer")  # ours
@@ -130,7 +120,7 @@ def read_reflection(reply: Reply, *, prefix: str, index: int) -> Trace | None:
 
 def _system(prompt_file: str, guidelines: GuidelineSet | None) -> Message:
     assert guidelines is not None, "saro is a guided recipe"
-    texts = listed(guideline.text for guideline in guidelines.guidelines)
+    texts = bullets(guideline.text for guideline in guidelines.guidelines)
     return Message(role="system", content=render(load_text(prompt_file), guidelines=texts))
 
 
@@ -244,7 +234,7 @@ def reflect_items(before: Before, *, options: SaroOptions) -> Iterator[Item]:
     """
     rows = [row for row in before.rows if row["outcome"] == Outcome.OK]
     taken = Counter[str]()
-    for row in _unsafe(rows, outcomes(rows, options.judge)):
+    for row in _unsafe(rows, judged_outcomes(rows, options.judge)):
         if taken[row["seed_id"]] == options.chains_per_seed:
             continue
         taken[row["seed_id"]] += 1
@@ -254,7 +244,7 @@ def reflect_items(before: Before, *, options: SaroOptions) -> Iterator[Item]:
             yield later_item(row, before, payload=cut, guidelines=before.guidelines[0])
 
 
-def outcomes(rows: Sequence[Row], judge: str) -> dict[str, bool | None]:
+def judged_outcomes(rows: Sequence[TraceRow], judge: str) -> dict[str, bool | None]:
     """Return whether each sample ended well, by its `row_id`; None where nobody can tell.
 
     Args:
@@ -273,12 +263,12 @@ def outcomes(rows: Sequence[Row], judge: str) -> dict[str, bool | None]:
     return ended
 
 
-def srpo_pairs(rows: Sequence[Row], *, options: SaroOptions) -> Sequence[Pair]:
+def srpo_pairs(rows: Sequence[TraceRow], *, options: SaroOptions) -> Sequence[Pair]:
     """Return outcome and process pairs, in their ratio.
 
     A reflection counts where the rules see that its answer declines.
     """
-    ended = outcomes(rows, options.judge)
+    ended = judged_outcomes(rows, options.judge)
     samples = [row for row in rows if row["row_id"] in ended]
     cap, ratio = options.pairs_per_seed, options.harmful_to_other
     by_end = by_outcome(
@@ -294,13 +284,13 @@ def srpo_pairs(rows: Sequence[Row], *, options: SaroOptions) -> Sequence[Pair]:
     ).kept
 
 
-def _unsafe(rows: Sequence[Row], ended: Mapping[str, bool | None]) -> list[Row]:
+def _unsafe(rows: Sequence[TraceRow], ended: Mapping[str, bool | None]) -> list[TraceRow]:
     """Return the chains about harmful prompts that ended ill."""
     ill = (row for row in rows if ended.get(row["row_id"]) is False)
     return [row for row in ill if row["label"] == "harmful"]
 
 
-def _told(rows: Sequence[Row], key: str) -> Iterator[tuple[Row, dict[str, Any]]]:
+def _told(rows: Sequence[TraceRow], key: str) -> Iterator[tuple[TraceRow, dict[str, Any]]]:
     """Yield the rows whose payload tells `key`, with the payload."""
     for row in rows:
         payload = json.loads(row["payload"])
@@ -308,7 +298,7 @@ def _told(rows: Sequence[Row], key: str) -> Iterator[tuple[Row, dict[str, Any]]]
             yield row, payload
 
 
-def _rules_say(row: Row) -> str:
+def _rules_say(row: TraceRow) -> str:
     """Return the rules' verdict; an answer to something else neither helps nor declines."""
     found = judge_refusal(row["answer"], row["prompt"])
     return UNDETERMINED if found.reason == OFF_TOPIC else found.verdict

@@ -31,7 +31,7 @@ from guidelines import GuidelineSet
 from synth.calls.aio import gather_calls
 from synth.judges import JUDGES
 from synth.judges.refusal import judge_refusal
-from synth.recipes.base import Before, Models, Recipe, Row, Step, Train
+from synth.recipes.base import Before, Models, Recipe, Step, Train
 from synth.recipes.pairs import Pair, by_outcome
 from synth.recipes.sgasa_asking import Asker, SgasaOptions
 from synth.recipes.sgasa_items import (
@@ -46,7 +46,7 @@ from synth.recipes.sgasa_items import (
     prompt_items,
     sample_items,
 )
-from synth.records import Item, Outcome, Trace
+from synth.records import Item, Outcome, Trace, TraceRow
 from synth.seeds.near_duplicates import contaminated
 
 DECLINES, COMPLIES, UNDETERMINED = "declines", "complies", "undetermined"  # ours: of an answer
@@ -104,12 +104,12 @@ async def choose(item: Item, answers: Sequence[Trace], asker: Asker) -> list[Tra
     ]
 
 
-def why_not(row: Row) -> str | None:
+def why_not(row: TraceRow) -> str | None:
     """Say why an answer is not taken; None where it is."""
     return json.loads(row["payload"])["why_not"]
 
 
-def ended_well(row: Row) -> bool | None:
+def ended_well(row: TraceRow) -> bool | None:
     """Say whether an answer is the one taken, or one that does what its label forbids.
 
     None for all others: they are in no pair.
@@ -196,7 +196,7 @@ def due_samples(before: Before, *, options: SgasaOptions) -> Iterator[Item]:
     yield from sample_items(before, met, options=options)
 
 
-def pairs(rows: Sequence[Row], *, options: SgasaOptions) -> list[Pair]:
+def pairs(rows: Sequence[TraceRow], *, options: SgasaOptions) -> list[Pair]:
     """Return one pair a prompt, the answer taken over one that its label forbids, up to quotas.
 
     A prompt whose answers do not differ in this has none.

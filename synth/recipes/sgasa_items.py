@@ -9,9 +9,9 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 
 from synth.errors import BadInput
-from synth.recipes.base import Before, Row
+from synth.recipes.base import Before
 from synth.recipes.sgasa_asking import SgasaOptions
-from synth.records import Item, Message, Seed, digest
+from synth.records import Item, Message, Seed, TraceRow, digest
 from synth.seeds.near_duplicates import near_duplicates
 
 RECIPE = "sgasa"  # ours: also the source of its prompts
@@ -124,18 +124,18 @@ def examples_of(before: Before, label: str, options: SgasaOptions) -> list[Seed]
     return found[: options.examples]
 
 
-def verified(before: Before) -> list[Row]:
+def verified(before: Before) -> list[TraceRow]:
     """Return the rows of verified guidelines, in the order of `row_id`."""
     rows = before.traces(GUIDELINES)
     return [row for row in rows if json.loads(row["payload"])["verified"]]
 
 
-def kept_prompts(before: Before, label: str) -> list[tuple[Seed, Row]]:
+def kept_prompts(before: Before, label: str) -> list[tuple[Seed, TraceRow]]:
     """Return the new prompts of a label, and the row of each, in the order of their ids.
 
     Of those that are nearly the same, one is taken.
     """
-    found: dict[str, tuple[Seed, Row]] = {}
+    found: dict[str, tuple[Seed, TraceRow]] = {}
     for row in before.traces(PROMPTS):
         if row["label"] == label and json.loads(row["payload"])["verdict"] == KEPT:
             seed = _new_seed(row)
@@ -172,11 +172,11 @@ def further(
     return [item for item in fresh if item.seed.seed_id not in met][:due]
 
 
-def _met(prompts: Sequence[tuple[Seed, Row]], met: Collection[str]) -> int:
+def _met(prompts: Sequence[tuple[Seed, TraceRow]], met: Collection[str]) -> int:
     return sum(seed.seed_id in met for seed, _ in prompts)
 
 
-def _new_seed(row: Row) -> Seed:
+def _new_seed(row: TraceRow) -> Seed:
     turn = Message(role="user", content=row["answer"])
     return Seed(
         seed_id=digest([turn]),

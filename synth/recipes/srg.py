@@ -44,7 +44,7 @@ def guided_turns(guidelines: GuidelineSet) -> list[Message]:
     They come first and never vary, so that prefix caching pays for them once.
     """
     texts = (guideline.text for guideline in guidelines.guidelines)
-    system = render(load_text("srg.md"), guidelines=listed(texts))
+    system = render(load_text("srg.md"), guidelines=bullets(texts))
     turns = [Message(role="system", content=system)]
     for exemplar in guidelines.exemplars:
         turns.append(Message(role="user", content=exemplar.prompt))
@@ -52,7 +52,7 @@ def guided_turns(guidelines: GuidelineSet) -> list[Message]:
     return turns
 
 
-def listed(lines: Iterable[str]) -> str:
+def bullets(lines: Iterable[str]) -> str:
     """Return lines as a list."""
     return "\n".join(f"- {line}" for line in lines)
 

@@ -30,7 +30,7 @@ from guidelines import GuidelineSet
 from synth.errors import Unparsed
 from synth.models.families import OUTPUT_OPEN, STEP_OPEN, STEP_TOKENS
 from synth.prompts import load_text, load_turns
-from synth.recipes.base import SFT, Before, Models, Options, Recipe, Row, Step, Train, ask_until
+from synth.recipes.base import SFT, Before, Models, Options, Recipe, Step, Train, ask_until
 from synth.recipes.pairs import Pair
 from synth.recipes.srg import CLOSING, DECLINING, one_turn, times
 from synth.recipes.surgery import (
@@ -50,8 +50,8 @@ from synth.recipes.trees.reward import (
     rater,
     writer,
 )
-from synth.recipes.trees.search import ROOT, Rules, Tree, best_end, grow, pack, path_text
-from synth.records import Item, Message, Reply, Sampling, Trace
+from synth.recipes.trees.search import ROOT, Rules, Tree, best_end, grow, pack_tree, path_text
+from synth.records import Item, Message, Reply, Sampling, Trace, TraceRow
 
 NAME = "stair"  # ours
 VERSION = 1  # ours
@@ -238,17 +238,17 @@ def _trace(tree: Tree, item: Item) -> Trace:
         reasoning="" if stepped is None else reasoning_text(stepped.steps),
         answer=final_answer(text),
         raw=text,
-        payload={"round": item.payload["round"], "tree": pack(tree), "counts": counts},
+        payload={"round": item.payload["round"], "tree": pack_tree(tree), "counts": counts},
     )
 
 
-def preferences(rows: Sequence[Row], *, options: StairOptions, step: int) -> list[Pair]:
+def preferences(rows: Sequence[TraceRow], *, options: StairOptions, step: int) -> list[Pair]:
     """Return the pairs of one round: of the trees that its search, the step `step`, has grown."""
     pair = by_step_value if options.pairs == "step" else by_trajectory
     return pair([row for row in rows if row["step"] == step], options.thresholds)
 
 
-def better_steps(rows: Sequence[Row], *, options: StairOptions) -> list[Pair]:
+def better_steps(rows: Sequence[TraceRow], *, options: StairOptions) -> list[Pair]:
     """Return what the process reward model learns from: all trees of all rounds."""
     return by_prefix_value(rows, options.thresholds)
 

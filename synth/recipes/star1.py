@@ -29,9 +29,9 @@ from synth.errors import Invalid
 from synth.judges.base import delimit
 from synth.judges.reading import Doubt, grade_pattern, read_grades
 from synth.prompts import load_text, render
-from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until, later_item
-from synth.recipes.srg import guided_turns, listed, one_turn, read_sections, section_pattern
-from synth.records import Item, Message, Reply, Sampling, Trace
+from synth.recipes.base import Before, Models, Options, Recipe, Step, ask_until, later_item
+from synth.recipes.srg import bullets, guided_turns, one_turn, read_sections, section_pattern
+from synth.records import Item, Message, Reply, Sampling, Trace, TraceRow
 
 CRITERIA = ("safety", "relevance", "accuracy")  # paper
 BEST_GRADE = 10  # paper
@@ -64,7 +64,7 @@ async def deliberate(item: Item, models: Models, guidelines: GuidelineSet | None
     assert guidelines is not None, "star1 is a guided recipe"
     matched = await _match(item, models, guidelines)
     [_, *examples] = guided_turns(guidelines)
-    system = render(load_text("star1_reason.md"), policies=listed(g.text for g in matched))
+    system = render(load_text("star1_reason.md"), policies=bullets(g.text for g in matched))
     messages = [Message(role="system", content=system), *examples, one_turn(item.seed)]
     sampling = replace(models.sampling, regex=section_pattern(models.sampling.max_tokens))
     trace = await ask_until(lambda: models.teacher(messages, sampling), read_sections, models)
@@ -88,7 +88,7 @@ async def grade(item: Item, models: Models, guidelines: GuidelineSet | None) -> 
     texts = {"reasoning": trace["reasoning"], "answer": trace["answer"]}
     asked = render(
         load_text("star1_grade.md"),
-        policies=listed(matched),
+        policies=bullets(matched),
         best=str(BEST_GRADE),
         **delimit({"request": one_turn(item.seed)["content"], **texts}),
     )
@@ -99,7 +99,7 @@ async def grade(item: Item, models: Models, guidelines: GuidelineSet | None) -> 
     return [Trace(**trace, raw=reply.text, payload={**kept, **_read_grades(reply)})]
 
 
-def keep(row: Row, *, min_grade: int) -> str | None:
+def keep(row: TraceRow, *, min_grade: int) -> str | None:
     """Say why a trace is not kept: it has no grades, or one is too low."""
     payload = json.loads(row["payload"])
     if "grades" not in payload:
@@ -132,7 +132,7 @@ def star1(options: Star1Options) -> Recipe:
 async def _match(item: Item, models: Models, guidelines: GuidelineSet) -> list[Guideline]:
     """Return the policies that the teacher names, in the order of the set."""
     known = {policy.id: policy for policy in guidelines.guidelines}
-    policies = listed(f"{policy.id}: {policy.title}" for policy in known.values())
+    policies = bullets(f"{policy.id}: {policy.title}" for policy in known.values())
     system = render(load_text("star1_classify.md"), policies=policies, most=str(MOST_POLICIES))
     messages = [Message(role="system", content=system), one_turn(item.seed)]
     name = "|".join(known).replace(".", r"\.")  # all else that an id may hold means itself

@@ -24,7 +24,7 @@ from synth.models.families import (
     STEP_TOKENS,
     THINK_CLOSE,
     THINK_OPEN,
-    Split,
+    ParsedText,
     split_reasoning,
 )
 from synth.records import Reply
@@ -265,14 +265,14 @@ def completion_text(format: str, reasoning: str, answer: str) -> str:
     raise ValueError(f"no completion is made of two parts in the format {format!r}")
 
 
-def take_apart(reply: Reply) -> Split:
+def take_apart(reply: Reply) -> ParsedText:
     """Return the parts of a student's reply, whether or not its door has split them already."""
     if reply.reasoning:
-        return Split(reply.reasoning, reply.text, closed=bool(reply.text.strip()))
+        return ParsedText(reply.reasoning, reply.text, closed=bool(reply.text.strip()))
     return split_reasoning(reply.text, FAMILIES["generic"])
 
 
-def is_whole(parts: Split) -> bool:
+def is_whole(parts: ParsedText) -> bool:
     """Say whether a reply has both parts and no stray tag; one left open has no answer."""
     tags = (THINK_OPEN, THINK_CLOSE)
     both = (parts.reasoning, parts.answer)

@@ -22,9 +22,9 @@ from synth.judges import JUDGES
 from synth.judges.base import Exchange, Judge, ModelJudge
 from synth.prompts import load_text, load_turns, render
 from synth.recipes.asking import ask_judge, read_thinking, thinking_pattern
-from synth.recipes.base import Before, Models, Options, Recipe, Row, Step, ask_until, later_item
+from synth.recipes.base import Before, Models, Options, Recipe, Step, ask_until, later_item
 from synth.recipes.srg import one_turn
-from synth.records import Ability, Item, Message, Reply, Seed, Trace
+from synth.records import Ability, Item, Message, Reply, Seed, Trace, TraceRow
 
 KEPT_HARMFUL = frozenset(("safe", "refusal"))  # paper: the guard's safe; ours: refusal
 KEPT_OTHERS = frozenset(("safe", "compliance"))  # paper: the guard's safe; ours: compliance
@@ -103,7 +103,7 @@ async def judge_trace(
     ]
 
 
-def keep(row: Row) -> str | None:
+def keep(row: TraceRow) -> str | None:
     """Say why a trace is not kept: the guard said otherwise, or nothing."""
     guard = json.loads(row["payload"])["guard"]
     kept = KEPT_HARMFUL if row["label"] == "harmful" else KEPT_OTHERS

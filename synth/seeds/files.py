@@ -27,7 +27,7 @@ PARQUET_ROWS_BYTES = PARQUET_ROWS * 2 * MAX_LINE_BYTES
 UNFOLDED_BYTES, UNFOLDED_TIMES = 1 << 30, 1_000
 
 
-class Row(NamedTuple):
+class FileRow(NamedTuple):
     """One row as the file holds it.
 
     Attributes:
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     cells: dict[str, Any]
 
 
-def read_rows(path: str, columns: Collection[str]) -> Iterator[Row]:
+def read_file_rows(path: str, columns: Collection[str]) -> Iterator[FileRow]:
     """Yield the rows of a local file or a URI, in file order.
 
     Args:
@@ -75,7 +75,7 @@ def size_bytes(path: str) -> int:
         return stream.seek(0, io.SEEK_END)
 
 
-def sha256(path: str) -> str:
+def hash_file(path: str) -> str:
     """Return the SHA-256 of the bytes of a local file or a URI.
 
     Raises:
@@ -124,7 +124,7 @@ def _lines(path: str, stream: BinaryIO) -> Iterator[tuple[int, str]]:
         yield number, text.removeprefix("\ufeff") if number == 1 else text
 
 
-def _jsonl_rows(path: str, stream: BinaryIO) -> Iterator[Row]:
+def _jsonl_rows(path: str, stream: BinaryIO) -> Iterator[FileRow]:
     for number, text in _lines(path, stream):
         if not text.strip():
             continue
@@ -136,10 +136,10 @@ def _jsonl_rows(path: str, stream: BinaryIO) -> Iterator[Row]:
             raise BadInput(file=path, field=place, value=text.strip(), rule=rule) from error
         if not isinstance(cells, dict):
             raise BadInput(file=path, field=place, value=cells, rule="must be a JSON object")
-        yield Row(place, cells)
+        yield FileRow(place, cells)
 
 
-def _csv_rows(path: str, stream: BinaryIO, delimiter: str = ",") -> Iterator[Row]:
+def _csv_rows(path: str, stream: BinaryIO, delimiter: str = ",") -> Iterator[FileRow]:
     """Read CSV, or TSV; a first line that begins with `#` is a comment."""
     row_chars, begins_at = 0, 1
 
@@ -166,7 +166,7 @@ def _csv_rows(path: str, stream: BinaryIO, delimiter: str = ",") -> Iterator[Row
                 rule = f"must have {len(header)} cells, as the header has"
                 raise BadInput(file=path, field=place, value=f"{len(cells)} cells", rule=rule)
             else:
-                yield Row(place, {k: v or None for k, v in zip(header, cells, strict=True)})
+                yield FileRow(place, {k: v or None for k, v in zip(header, cells, strict=True)})
     except csv.Error as error:
         field = f"line {begins_at}"
         rule = "must be well-formed CSV"
@@ -178,7 +178,7 @@ def _without_comment(number: int, text: str) -> str:
     return "\n" if number == 1 and text.startswith("#") else text
 
 
-def _parquet_rows(path: str, stream: BinaryIO, columns: Collection[str]) -> Iterator[Row]:
+def _parquet_rows(path: str, stream: BinaryIO, columns: Collection[str]) -> Iterator[FileRow]:
     """Read parquet, and count what it unfolds to: a few hundred bytes can stand for terabytes."""
     allowed = max(UNFOLDED_BYTES, UNFOLDED_TIMES * stream.seek(0, io.SEEK_END))
     file, wanted = _open_parquet(path, stream, columns)
@@ -196,7 +196,9 @@ def _parquet_rows(path: str, stream: BinaryIO, columns: Collection[str]) -> Iter
                 rule = f"must not unfold to more than {UNFOLDED_TIMES} times the file's size"
                 raise BadInput(file=path, field=f"row {number}", value=unfolded, rule=rule)
             for row in range(batch.num_rows):
-                yield Row(f"row {number}", {k: column[row].as_py() for k, column in cells.items()})
+                yield FileRow(
+                    f"row {number}", {k: column[row].as_py() for k, column in cells.items()}
+                )
                 number += 1
     except BadInput:
         raise

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from synth.config.schema import SeedsConfig
 from synth.errors import BadInput
 from synth.records import LABELS, Message, Seed, digest
-from synth.seeds.files import MAX_LINE_BYTES, Row
+from synth.seeds.files import MAX_LINE_BYTES, FileRow
 
 COLUMNS = ("prompt", "messages", "id", "label", "category", "system", "pair")
 UNCATEGORIZED = "uncategorized"
@@ -44,7 +44,7 @@ class SeedRow:
 
     config: SeedsConfig
     names: Mapping[str, str]
-    row: Row
+    row: FileRow
 
     def error(self, column: str, value: object, rule: str) -> BadInput:
         """Return the error of a broken rule, to be raised."""

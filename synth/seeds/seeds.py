@@ -10,7 +10,7 @@ from typing import NamedTuple
 from synth.config.schema import Limit, SeedsConfig
 from synth.errors import BadInput
 from synth.records import ID_HEX, LABELS, Seed, digest
-from synth.seeds.files import Row, read_rows, sha256, size_bytes
+from synth.seeds.files import FileRow, hash_file, read_file_rows, size_bytes
 from synth.seeds.near_duplicates import contaminated
 from synth.seeds.rows import SeedRow, file_names
 from synth.storage import is_remote
@@ -26,7 +26,7 @@ _SPLIT_SALT = "split-1"
 _log = logging.getLogger(__name__)
 
 
-class Split(NamedTuple):
+class SeedSplit(NamedTuple):
     """The two halves of the seeds; twins are always in the same one."""
 
     train: list[Seed]
@@ -48,10 +48,10 @@ def load_seeds(config: SeedsConfig, *, max_rows: int | None = None) -> list[Seed
             place and the column.
     """
     names = file_names(config)
-    return seeds_of(config, islice(read_rows(_location(config), names.values()), max_rows))
+    return seeds_of(config, islice(read_file_rows(_location(config), names.values()), max_rows))
 
 
-def seeds_of(config: SeedsConfig, rows: Iterable[Row]) -> list[Seed]:
+def seeds_of(config: SeedsConfig, rows: Iterable[FileRow]) -> list[Seed]:
     """Make the rows of a file into seeds, as `load_seeds` does.
 
     Args:
@@ -89,7 +89,7 @@ def seeds_of(config: SeedsConfig, rows: Iterable[Row]) -> list[Seed]:
 
 def seeds_sha256(config: SeedsConfig) -> str:
     """Return the SHA-256 of the bytes of the file a configuration names."""
-    return sha256(_location(config))
+    return hash_file(_location(config))
 
 
 def check_seeds(config: SeedsConfig) -> None:
@@ -109,7 +109,7 @@ def can_check_all(config: SeedsConfig) -> bool:
     return not is_remote(config.path) and size_bytes(_location(config)) <= CHECKED_BYTES
 
 
-def split_seeds(seeds: Iterable[Seed], eval_share: float) -> Split:
+def split_seeds(seeds: Iterable[Seed], eval_share: float) -> SeedSplit:
     """Split seeds by content into those that train and those that evaluate.
 
     A seed is held out where a hash of its pair, or of its conversation where it has none, falls
@@ -120,7 +120,7 @@ def split_seeds(seeds: Iterable[Seed], eval_share: float) -> Split:
         seeds: Any seeds.
         eval_share: Part held out, in [0, 1).
     """
-    split = Split([], [])
+    split = SeedSplit([], [])
     for seed in seeds:
         fraction = int(digest(_SPLIT_SALT, *_twin_key(seed)), 16) / 16**ID_HEX
         (split.evaluation if fraction < eval_share else split.train).append(seed)

@@ -224,7 +224,7 @@ def _cut(said: str) -> str:
     return redacted(said[:_MAX_READ_CHARS], secrets)[:_MAX_SAID_CHARS]
 
 
-class Part(NamedTuple):
+class ObjectPart(NamedTuple):
     """Some bytes of an object.
 
     Attributes:
@@ -253,7 +253,7 @@ class RangedFile(io.RawIOBase):
         fetch: Returns a part, given the text of a byte range, and the version it has to be of.
     """
 
-    def __init__(self, fetch: Callable[[str, str | None], Part]) -> None:
+    def __init__(self, fetch: Callable[[str, str | None], ObjectPart]) -> None:
         self._fetch = fetch
         self._tail = self._block = fetch(f"-{TAIL_BYTES}", None)
         self._position = 0
@@ -442,21 +442,21 @@ def _writer(bucket: str, key: str) -> str | None:
         raise
 
 
-def _part(path: str, span: str, tag: str | None) -> Part:
+def _part(path: str, span: str, tag: str | None) -> ObjectPart:
     bucket, key = locate(path)
     same = {} if tag is None else {"IfMatch": tag}
 
-    def get() -> Part:
+    def get() -> ObjectPart:
         try:
             answer = client().get_object(Bucket=bucket, Key=key, Range=f"bytes={span}", **same)
         except ClientError as error:
             if code_of(error) == "InvalidRange":  # of an empty object no range can be had
-                return Part(0, b"", 0, "")
+                return ObjectPart(0, b"", 0, "")
             raise
         data = _body(answer)
         place = _RANGE.fullmatch(answer.get("ContentRange", ""))
         start, size = map(int, place.groups()) if place else (0, len(data))
-        return Part(start, data, size, answer["ETag"])
+        return ObjectPart(start, data, size, answer["ETag"])
 
     return persist(path, get)
 

@@ -55,7 +55,7 @@ MIN_LEASE_ROWS, MAX_LEASE_ROWS = 16, 1024
 LEASES_PER_PLAN = 20_000
 GROUP_ROWS = 1024
 
-Kind = tuple[str, int]  # of items: a recipe's name and the step
+LeaseKind = tuple[str, int]  # of items: a recipe's name and the step
 
 
 class Lease(NamedTuple):
@@ -84,7 +84,7 @@ class Lease(NamedTuple):
     guidelines: tuple[str, ...] = ()
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> LeaseKind:
         """Recipe and step of its items."""
         return (self.recipe, self.step)
 
@@ -206,7 +206,7 @@ class Plan:
 
 
 def pack_round(
-    index: int, items: Iterable[Item], rows: int, rows_of: Mapping[Kind, int] | None = None
+    index: int, items: Iterable[Item], rows: int, rows_of: Mapping[LeaseKind, int] | None = None
 ) -> bytes:
     """Cut `items` into leases and return the file of round `index`.
 
@@ -227,7 +227,9 @@ def pack_round(
     return sink.getvalue().to_pybytes()
 
 
-def _cut(items: Iterable[Item], rows: int, rows_of: Mapping[Kind, int]) -> Iterator[list[Item]]:
+def _cut(
+    items: Iterable[Item], rows: int, rows_of: Mapping[LeaseKind, int]
+) -> Iterator[list[Item]]:
     """Yield the leases: consecutive items of one kind, for one student."""
     for kind, same in groupby(items, key=lambda item: (item.recipe, item.step, item.student)):
         while lease := list(islice(same, rows_of.get(kind[:2], rows))):
@@ -327,11 +329,11 @@ def read_candidates(folder: str, index: int) -> pa.Table:
 
 def read_items(folder: str, lease: Lease) -> list[Item]:
     """Return the items of one lease."""
-    [(_, rows)] = read_rows(folder, [lease])
+    [(_, rows)] = read_lease_rows(folder, [lease])
     return to_items(rows)
 
 
-def read_rows(folder: str, leases: Iterable[Lease]) -> Iterator[tuple[Lease, pa.Table]]:
+def read_lease_rows(folder: str, leases: Iterable[Lease]) -> Iterator[tuple[Lease, pa.Table]]:
     """Yield leases with their rows of the plan; a row group is read once for its neighbours."""
     for (index, group), there in groupby(leases, key=lambda lease: (lease.round, lease.group)):
         path = round_path(folder, index)

@@ -30,16 +30,16 @@ from synth.workspace.leases import (
     traces_folder,
 )
 from synth.workspace.plan import (
-    Kind,
     Lease,
+    LeaseKind,
     Plan,
     Round,
     lease_rows,
     list_rounds,
     pack_round,
     read_candidates,
+    read_lease_rows,
     read_round,
-    read_rows,
     round_path,
     to_items,
     to_round,
@@ -56,7 +56,7 @@ def batch_workspace(run: str, name: str, fingerprint: str) -> str:
     return storage.join(run, BATCHES, f"{name}-{fingerprint[:12]}")
 
 
-def batches(run: str) -> dict[str, str]:
+def batch_folders(run: str) -> dict[str, str]:
     """Return the workspaces of all batches beside `run`, by their names."""
     folder = storage.join(run, BATCHES)
     return {name: storage.join(folder, name) for name in storage.list_folders(folder)}
@@ -109,7 +109,7 @@ class Workspace:
         *,
         after: Plan | None = None,
         rows: int | None = None,
-        rows_of: Mapping[Kind, int] | None = None,
+        rows_of: Mapping[LeaseKind, int] | None = None,
     ) -> Round | None:
         """Publish `items` as the round after those of a plan.
 
@@ -141,7 +141,7 @@ class Workspace:
         find_due: Callable[[], Iterable[Item]],
         *,
         rows: int | None = None,
-        rows_of: Mapping[Kind, int] | None = None,
+        rows_of: Mapping[LeaseKind, int] | None = None,
     ) -> int:
         """Plan what is due as the next round; return how many rows that are.
 
@@ -183,7 +183,7 @@ class Workspace:
     def find_items(self, ids: Iterable[str]) -> Iterator[Item]:
         """Yield the planned items of `ids`, each once and as it was planned first."""
         left = set(ids)
-        for _, rows in read_rows(self.path, self.plan().first_leases(left)):
+        for _, rows in read_lease_rows(self.path, self.plan().first_leases(left)):
             found = rows.filter(pc.field("item_id").isin(list(left)))
             for item_id, item in zip(found["item_id"].to_pylist(), to_items(found), strict=True):
                 if item_id in left:
@@ -212,7 +212,7 @@ class Workspace:
                 }
                 seen.update(due[lease.name])
         leases = (lease for lease in plan.leases if due.get(lease.name))
-        for lease, rows in read_rows(self.path, leases):
+        for lease, rows in read_lease_rows(self.path, leases):
             for item in to_items(rows.filter(pc.field("item_id").isin(list(due[lease.name])))):
                 yield replace(item, attempt=item.attempt + 1)
 

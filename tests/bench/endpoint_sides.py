@@ -17,7 +17,7 @@ from synth.calls.aio import run_until_interrupted
 from synth.config.schema import EndpointConfig, Limits, ModelConfig, SamplingConfig, SynthConfig
 from synth.records import Outcome
 from synth.run import Run
-from synth.synthesize import Options, synthesize
+from synth.synthesize import RunOptions, synthesize
 from synth.workspace.workspace import Workspace
 from tests.bench.endpoint_load import MAX_TOKENS, MODEL, Load, prompt
 from tests.bench.recipes import ONE_CALL, one_call
@@ -50,7 +50,7 @@ def guideweave(load: Load, folder: str) -> None:
     """Synthesize what the plan in `folder` owes."""
     run = make_run(load, folder)
     started = time.perf_counter()
-    outcomes = run_until_interrupted(synthesize(run, None, Options()))
+    outcomes = run_until_interrupted(synthesize(run, None, RunOptions()))
     seconds = time.perf_counter() - started
     if outcomes != {Outcome.OK: load.rows}:
         raise RuntimeError(f"not every row was answered: {dict(outcomes)}")

@@ -24,7 +24,7 @@ from synth.config.schema import (
 from synth.dataset import curate_run
 from synth.records import Outcome, digest
 from synth.run import Run, load_run
-from synth.synthesize import Options, synthesize
+from synth.synthesize import RunOptions, synthesize
 
 SAMPLES = 100  # a seed
 CATEGORIES = 10
@@ -65,7 +65,7 @@ def make_config(folder: Path, workers: int | None) -> SynthConfig:
 
 def make(run: Run) -> dict[str, object]:
     """Generate every row."""
-    return dict(run_until_interrupted(synthesize(run, None, Options(force=True))))
+    return dict(run_until_interrupted(synthesize(run, None, RunOptions(force=True))))
 
 
 def resume(run: Run) -> dict[str, object]:

@@ -30,7 +30,7 @@ from synth.pools.layout import PoolPlan, chats_of, plan_pools
 from synth.recipes import find_recipe
 from synth.records import Message, Outcome, Sampling
 from synth.run import Run, needed_roles, run_digest
-from synth.synthesize import Options, make_work, open_pools, work_through
+from synth.synthesize import RunOptions, make_work, open_pools, work_through
 from synth.workspace.workspace import Workspace
 from tests.bench.flights import FOLDER_ENV, Flight, occupancy, read_flights
 from tests.bench.scheduler_load import Load, make_config, make_items, prompt, recipe_path
@@ -61,7 +61,7 @@ async def guideweave(load: Load, folder: str, cpu: "TreeCpu") -> None:
     work = make_work(run, pools, "bench")
     async with open_pools(config, pools):
         cpu.start()
-        await work_through(config, work, run.workspace.owed(), "bench", Options(tell=tell))
+        await work_through(config, work, run.workspace.owed(), "bench", RunOptions(tell=tell))
     outcomes = run.workspace.rows_by_outcome()
     if outcomes != {Outcome.OK: load.rows}:
         raise RuntimeError(f"not every row was answered: {dict(outcomes)}")

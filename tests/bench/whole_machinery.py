@@ -11,7 +11,7 @@ import tempfile
 from synth.calls.aio import run_until_interrupted
 from synth.records import Outcome
 from synth.run import Run
-from synth.synthesize import Options, synthesize
+from synth.synthesize import RunOptions, synthesize
 from synth.workspace.leases import lease_path
 from synth.workspace.workspace import Workspace
 from tests.bench.load import Load, Served, make_config, make_items, parse_load, tell
@@ -23,7 +23,7 @@ def measure(load: Load) -> Served:
     with tempfile.TemporaryDirectory(prefix="guideweave-bench-") as folder:
         run = _make_run(load, folder)
         Workspace(folder).publish(make_items(load))
-        outcomes = run_until_interrupted(synthesize(run, None, Options()))
+        outcomes = run_until_interrupted(synthesize(run, None, RunOptions()))
         if outcomes != {Outcome.OK: load.prompts}:
             raise RuntimeError(f"not every row was answered: {dict(outcomes)}")
         return _read(folder)

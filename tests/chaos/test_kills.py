@@ -18,7 +18,7 @@ from synth.drive.runner import Runner, Work
 from synth.errors import EngineDied
 from synth.records import Message, Outcome, Sampling
 from synth.run import load_run
-from synth.synthesize import Options
+from synth.synthesize import RunOptions
 from synth.workspace.workspace import Workspace
 from tests.chaos.calls import CALLS_FILE, Calls
 from tests.chaos.check import count
@@ -164,12 +164,12 @@ def test_a_whole_failed_lease_ends_well_after_retry(
         }
     )
     run = load_run(config)
-    assert make_traces(run, Options()) == {"failed": 16}
+    assert make_traces(run, RunOptions()) == {"failed": 16}
     monkeypatch.delenv(BROKEN)
-    make_traces(run, Options())
+    make_traces(run, RunOptions())
     assert count(Path(config.run)).outcomes == {"failed": 16}, "nothing failed is tried unasked"
     assert retry_failed(config.run) == 16
-    make_traces(run, Options())
+    make_traces(run, RunOptions())
     found = count(Path(config.run))
     assert found.whole, found
     assert found.planned == 16

@@ -24,7 +24,7 @@ from synth.records import Outcome
 from synth.rounds import due_steps
 from synth.run import Run, load_run
 from synth.students import student_name, trainings
-from synth.synthesize import Options
+from synth.synthesize import RunOptions
 from synth.workspace.stage import Manifest, read_manifest
 from tests.train.curated import random_model
 from train.config import FinetuneConfig
@@ -125,7 +125,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
         waiting: tuple[str, ...] = ("all",)
         while waiting:
-            make_traces(made.run, Options())
+            make_traces(made.run, RunOptions())
             made.manifest = curate_run(made.run)
             due = due_steps(made.run)
             made.models, waiting = finetune(config, SECTION, student, due)
@@ -196,6 +196,6 @@ def test_stair_searches_with_marks_that_are_tokens_and_learns_from_its_trees(mad
 
 def test_a_finished_run_does_nothing_again(made: Made) -> None:
     sessions = len(made.sessions)
-    make_traces(made.run, Options())
+    make_traces(made.run, RunOptions())
     assert curate_run(made.run) == made.manifest
     assert len(made.sessions) == sessions

@@ -105,8 +105,7 @@ def test_a_run_that_accepts_nothing_ends_with_3(
     (tmp_path / "strict.yaml").write_text("min_answer_words: 4000\n")
     ended = [cli(verb, config, "--set", "curate.policy=strict.yaml") for verb in verbs]
     assert [one.code for one in ended] == [*(0 for _ in verbs[1:]), 3]
-    for arm in ("refusal", "srg"):
-        assert f"unmet: {arm}: none of 10 traces was accepted: " in ended[-1].out
+    assert "unmet: none of 20 traces was accepted: 11 inconsistent, 9 too_short" in ended[-1].out
 
 
 def test_a_run_that_loses_every_row_ends_with_3(cli: Cli, config: Path) -> None:

@@ -24,7 +24,7 @@ from synth.models.identity import identify
 from synth.pools.layout import PoolPlan
 from synth.records import ABILITIES
 from tests.ray_jobs.conftest import Cli
-from train.encode import Job
+from train.encode import TrainingJob
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\..*")
 
@@ -53,7 +53,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each arm was trained and each model was asked."""
     counts: Counter[str] = Counter()
 
-    def fit(job: Job, name: str, training: Path, folder: Path) -> dict[str, Any]:
+    def fit(job: TrainingJob, name: str, training: Path, folder: Path) -> dict[str, Any]:
         counts[f"train {job.arm}"] += 1
         folder.mkdir(parents=True)
         shutil.copy(embedded_model_folder() / "config.json", folder)

@@ -12,7 +12,7 @@ from ray_jobs.config import RunConfig
 from ray_jobs.stages import prepare
 from synth.errors import BadInput, RowFault
 from synth.records import Message, Sampling
-from synth.synthesize import Options
+from synth.synthesize import RunOptions
 from synth.workspace.stage import Manifest
 from tests.ray_jobs.conftest import Cli
 from tests.train.curated import sft_row, write_curated
@@ -82,7 +82,7 @@ def test_an_arm_that_is_left_out_is_not_evaluated(
     told = {"run": str(tmp_path), "recipe": ["refusal", "srg"], "evaluate": {}}
     for section in ({"without_data": "go_on"}, {"without_data": "refuse"}):
         config = RunConfig.model_validate(told | {"finetune": section})
-        stages.evaluate_students(config, Options())
+        stages.evaluate_students(config, RunOptions())
     assert asked == [{"srg": ("srg",)}, {"refusal": ("refusal",), "srg": ("srg",)}]
 
 

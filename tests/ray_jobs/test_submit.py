@@ -64,7 +64,7 @@ class Client:
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     fake = Client(Details(JobStatus.SUCCEEDED, 0))
-    monkeypatch.setattr(submit, "connect", lambda address: fake)
+    monkeypatch.setattr(submit, "connect_to_jobs", lambda address: fake)
     monkeypatch.setattr(submit, "_AGAIN_S", 0)
     return fake
 

@@ -8,9 +8,9 @@ from typing import Any
 from guidelines import GuidelineSet
 from synth import storage
 from synth.config.schema import ModelConfig, SynthConfig
-from synth.recipes.base import Before, Models, Recipe, Row, Step, Train
+from synth.recipes.base import Before, Models, Recipe, Step, Train
 from synth.recipes.pairs import Pair
-from synth.records import Item, Message, Sampling, Trace, seed_of
+from synth.records import Item, Message, Sampling, Trace, TraceRow, seed_of
 from synth.students import model_folder
 from synth.workspace.stage import MANIFEST, dump
 
@@ -46,7 +46,7 @@ def until_enough(before: Before) -> Iterator[Item]:
     yield from [item for item in wanted if item.item_id not in ended][:3]
 
 
-def no_pairs(rows: Sequence[Row]) -> list[Pair]:
+def no_pairs(rows: Sequence[TraceRow]) -> list[Pair]:
     """None."""
     return []
 

@@ -15,7 +15,7 @@ from synth.config.schema import Limits, ModelConfig, SynthConfig
 from synth.drive.holder import progress_path
 from synth.errors import BadInput
 from synth.records import Item, Sampling
-from synth.synthesize import Options
+from synth.synthesize import RunOptions
 from synth.workspace.plan import MIN_LEASE_ROWS
 from synth.workspace.stage import dump
 from synth.workspace.workspace import Workspace
@@ -46,7 +46,7 @@ def make_batch(
 def run(folder: Path, parts: Iterable[Sequence[Item]], **fields: Any) -> Iterator[pa.Table]:
     """Run a batch of these parts."""
     config, batch = make_batch(folder, parts, **fields)
-    return run_batch(config, Options(), batch)
+    return run_batch(config, RunOptions(), batch)
 
 
 def ids_of(table: pa.Table) -> list[str]:

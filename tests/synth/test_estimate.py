@@ -14,9 +14,9 @@ from synth.config.schema import (
     SynthConfig,
 )
 from synth.dataset import counting_of
-from synth.estimate import Estimate, estimate
+from synth.estimate import CostEstimate, estimate_cost
 from synth.run import Run, load_run
-from synth.synthesize import Options, synthesize
+from synth.synthesize import RunOptions, synthesize
 
 
 def make_run(folder: Path, **fields: Any) -> Run:
@@ -34,8 +34,8 @@ def make_run(folder: Path, **fields: Any) -> Run:
 
 
 def test_a_new_run(tmp_path: Path) -> None:
-    found = estimate(make_run(tmp_path), None)
-    assert found == Estimate(
+    found = estimate_cost(make_run(tmp_path), None)
+    assert found == CostEstimate(
         rows=60,
         budget=None,
         leases=4,
@@ -50,10 +50,10 @@ def test_a_new_run(tmp_path: Path) -> None:
 
 async def test_a_run_that_has_begun_expects_what_it_has_seen(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    await synthesize(run, None, Options())
-    assert estimate(run, None).rows == 0
+    await synthesize(run, None, RunOptions())
+    assert estimate_cost(run, None).rows == 0
     more = replace(run, config=run.config.model_copy(update={"samples": 4}))
-    found = estimate(more, None)
+    found = estimate_cost(more, None)
     assert found.rows == 20
     assert found.expected_tokens is not None
     assert 0 < found.tokens == found.expected_tokens < found.full_tokens
@@ -61,6 +61,6 @@ async def test_a_run_that_has_begun_expects_what_it_has_seen(tmp_path: Path) -> 
 
 def test_a_quota_has_a_budget(tmp_path: Path) -> None:
     run = make_run(tmp_path, accepted=Accepted(per_category=2, budget=30))
-    found = estimate(run, counting_of(run))
+    found = estimate_cost(run, counting_of(run))
     assert found.budget == 30
     assert 0 < found.rows <= 30

@@ -11,17 +11,17 @@ import yaml
 
 from guidelines import load_guidelines
 from synth.config.schema import Accepted, CurateConfig
-from synth.curate import Found
+from synth.curate import AcceptedCount
 from synth.dataset import counting_of
 from synth.drive.notes import read_barren
 from synth.drive.runner import Runner
 from synth.errors import BadInput
-from synth.recipes.base import Before, Row, Step
-from synth.records import Item, Seed, digest
+from synth.recipes.base import Before, Step
+from synth.records import Item, Seed, TraceRow, digest
 from synth.rounds import due_items, due_steps, plan_due
 from synth.run import Run
 from synth.status import shortfalls
-from synth.synthesize import Options, make_work, synthesize
+from synth.synthesize import RunOptions, make_work, synthesize
 from synth.workspace.workspace import Workspace
 from tests.synth import factories
 from tests.synth.factories import make_loaves, make_seed
@@ -38,7 +38,7 @@ def make_run(folder: Path, *, seeds: list[Seed] | None = None, **fields: Any) ->
 KEPT = 0.5  # of the candidates, by the rule below
 
 
-def keep_half(row: Row) -> str | None:
+def keep_half(row: TraceRow) -> str | None:
     """Keep a trace by chance, and none of the category `never`."""
     kept = row["category"] != "never" and int(row["row_id"][0], 16) < 8
     return None if kept else "by chance"
@@ -58,7 +58,7 @@ def make_quota_run(
     seeds: list[Seed] | None = None,
     policy: dict[str, Any] | None = None,
     steps: int = 1,
-    keep: Callable[[Row], str | None] | None = keep_half,
+    keep: Callable[[TraceRow], str | None] | None = keep_half,
     per_category: int,
     budget: int = 1_000,
 ) -> Run:
@@ -81,7 +81,7 @@ def accepted(run: Run) -> int:
     return counted(run).accepted.total()
 
 
-def counted(run: Run) -> Found:
+def counted(run: Run) -> AcceptedCount:
     counting = counting_of(run)
     assert counting is not None
     return counting()
@@ -95,7 +95,7 @@ def no_items(before: Before) -> list[Item]:
 async def test_a_later_step_is_made_from_the_traces_of_the_one_before(tmp_path: Path) -> None:
     run = make_run(tmp_path, samples=2)
     assert len(list(due_items(run, None))) == 10
-    outcomes = await synthesize(run, None, Options())
+    outcomes = await synthesize(run, None, RunOptions())
     assert outcomes == {"ok": 20}
     rows = Workspace(str(tmp_path)).traces().to_pylist()
     drafts = {row["row_id"]: row for row in rows if row["step"] == 0}
@@ -106,25 +106,25 @@ async def test_a_later_step_is_made_from_the_traces_of_the_one_before(tmp_path: 
 
 
 async def test_a_finished_run_owes_nothing_and_more_samples_owe_the_rest(tmp_path: Path) -> None:
-    await synthesize(make_run(tmp_path, samples=1), None, Options())
+    await synthesize(make_run(tmp_path, samples=1), None, RunOptions())
     assert plan_due(make_run(tmp_path, samples=1), None) == []
-    more = await synthesize(make_run(tmp_path, samples=3), None, Options())
+    more = await synthesize(make_run(tmp_path, samples=3), None, RunOptions())
     assert more == {"ok": 30}
     assert Workspace(str(tmp_path)).owed() == []
 
 
 async def test_a_quota_is_met_within_its_budget(tmp_path: Path) -> None:
     run = make_quota_run(tmp_path, per_category=30, budget=400)
-    outcomes = await synthesize(run, counting_of(run), Options())
+    outcomes = await synthesize(run, counting_of(run), RunOptions())
     assert accepted(run) >= 30
     assert outcomes.total() < 30 / KEPT * 2
-    assert await synthesize(run, counting_of(run), Options()) == outcomes
+    assert await synthesize(run, counting_of(run), RunOptions()) == outcomes
     assert list(shortfalls(run, counting_of(run))) == []
 
 
 async def test_a_budget_is_never_exceeded(tmp_path: Path) -> None:
     run = make_quota_run(tmp_path, per_category=30, budget=37)
-    outcomes = await synthesize(run, counting_of(run), Options())
+    outcomes = await synthesize(run, counting_of(run), RunOptions())
     assert outcomes.total() == 37
 
 
@@ -133,7 +133,7 @@ async def test_a_cell_that_gives_nothing_is_given_up_and_named(
 ) -> None:
     seeds = [*make_questions(200), *make_questions(200, category="never")]
     run = make_quota_run(tmp_path, seeds=seeds, per_category=30, budget=5_000)
-    await synthesize(run, counting_of(run), Options())
+    await synthesize(run, counting_of(run), RunOptions())
     rows = Counter(run.workspace.traces()["category"].to_pylist())
     assert 24 < rows["never"] <= 100
     assert caplog.text.count("two_steps, benign, never: gets no more") == 1
@@ -148,7 +148,7 @@ async def test_a_cell_ends_with_what_its_seeds_and_the_policy_can_give(tmp_path:
     run = make_quota_run(
         tmp_path, seeds=seeds, policy={"per_prompt": 3, "near_duplicate": 0.8}, per_category=50
     )
-    outcomes = await synthesize(run, counting_of(run), Options())
+    outcomes = await synthesize(run, counting_of(run), RunOptions())
     assert accepted(run) == 12
     assert outcomes.total() < 12 / KEPT * 2
     table = run.workspace.traces()
@@ -158,11 +158,11 @@ async def test_a_cell_ends_with_what_its_seeds_and_the_policy_can_give(tmp_path:
 async def test_seeds_of_which_no_further_sample_is_kept_do_not_eat_the_budget(
     tmp_path: Path,
 ) -> None:
-    def by_seed(row: Row) -> str | None:
+    def by_seed(row: TraceRow) -> str | None:
         return None if int(row["seed_id"][0], 16) < 8 else "its seed is none of those kept"
 
     run = make_quota_run(tmp_path, keep=by_seed, policy={"per_prompt": 1}, per_category=39)
-    outcomes = await synthesize(run, counting_of(run), Options())
+    outcomes = await synthesize(run, counting_of(run), RunOptions())
     assert 10 < accepted(run) < 39
     assert outcomes.total() < 40 + 2 * 100
 
@@ -179,7 +179,7 @@ async def test_a_quota_waits_for_the_step_that_decides_and_counts_its_candidates
     tmp_path: Path,
 ) -> None:
     run = make_quota_run(tmp_path, steps=2, keep=None, per_category=20, budget=60)
-    await synthesize(run, counting_of(run), Options())
+    await synthesize(run, counting_of(run), RunOptions())
     steps = Counter(run.workspace.traces()["step"].to_pylist())
     assert steps == {0: 22, 1: 22}  # all expected to be kept, and so they are
     assert accepted(run) == 22
@@ -187,7 +187,7 @@ async def test_a_quota_waits_for_the_step_that_decides_and_counts_its_candidates
 
 async def test_a_quota_out_of_reach_ends_with_its_budget(tmp_path: Path) -> None:
     run = make_quota_run(tmp_path, steps=2, per_category=20, budget=30)
-    await synthesize(run, counting_of(run), Options())
+    await synthesize(run, counting_of(run), RunOptions())
     steps = Counter(run.workspace.traces()["step"].to_pylist())
     assert steps == {0: 30, 1: 30}  # what later steps make of the candidates is none of them
     assert plan_due(run, counting_of(run)) == []
@@ -203,7 +203,7 @@ async def test_a_run_that_can_plan_nothing_says_why(tmp_path: Path) -> None:
         (replace(make_run(tmp_path), recipes={"two_steps": nothing_made}), "recipe"),
     ):
         with pytest.raises(BadInput) as caught:
-            await synthesize(run, None, Options())
+            await synthesize(run, None, RunOptions())
         assert caught.value.field == field
 
 
@@ -217,7 +217,7 @@ async def test_what_was_interrupted_is_finished_before_the_next_step(tmp_path: P
     assert set(run.workspace.traces()["outcome"].to_pylist()) == {"interrupted"}
     assert due_steps(run) == {"two_steps": 0}
     assert {(item.step, item.attempt) for item in due_items(run, None)} == {(0, 1)}
-    await synthesize(run, None, Options())
+    await synthesize(run, None, RunOptions())
     assert Counter(run.workspace.traces()["step"].to_pylist()) == {0: 5, 1: 5}
 
 
@@ -231,6 +231,6 @@ async def test_leases_of_a_guideline_set_that_is_gone_wait_until_it_is_back(
     assert len(plan_due(both, None)) == 2
     one = replace(both, guidelines={"a": sets["a"]})
     with caplog.at_level("INFO"):
-        assert await synthesize(one, None, Options()) == {"ok": 16}
+        assert await synthesize(one, None, RunOptions()) == {"ok": 16}
     assert "1 owed leases and 0 interrupted items are of recipes, guideline sets" in caplog.text
-    assert await synthesize(both, None, Options()) == {"ok": 32}
+    assert await synthesize(both, None, RunOptions()) == {"ok": 32}

@@ -8,7 +8,7 @@ import pytest
 from synth import students
 from synth.rounds import due_steps, interrupted, owed_by, plan_due
 from synth.run import Run
-from synth.synthesize import Options, synthesize
+from synth.synthesize import RunOptions, synthesize
 from synth.workspace.plan import read_items
 from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_loaves, make_run
@@ -37,15 +37,15 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, Run]:
 
 async def test_one_run_does_not_answer_for_the_students_of_another(runs: tuple[Run, Run]) -> None:
     one, other = runs
-    await synthesize(one, None, Options())
+    await synthesize(one, None, RunOptions())
     planned = plan_due(other, None)
     assert [lease.step for lease in planned] == [2]
     assert owed_by(one) == []
     assert one.workspace.owed() == planned
     assert due_steps(one) == {}
-    await synthesize(one, None, Options())
+    await synthesize(one, None, RunOptions())
     assert one.workspace.owed() == planned
-    await synthesize(other, None, Options())
+    await synthesize(other, None, RunOptions())
     rows = one.workspace.traces().to_pylist()
     told = [row["answer"].split(":")[0] for row in rows if row["step"] == 2]
     assert sorted(told) == ["Again"] * WANTED + ["Once"] * WANTED
@@ -55,7 +55,7 @@ async def test_what_another_run_left_in_the_middle_is_its_own_to_finish(
     runs: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = runs
-    await synthesize(one, None, Options())
+    await synthesize(one, None, RunOptions())
     left = plan_due(other, None)
     items = [item for lease in left for item in read_items(other.workspace.path, lease)]
     monkeypatch.setattr(Workspace, "again", lambda *_: items)

@@ -18,7 +18,7 @@ from synth.recipes import find_recipe
 from synth.records import Seed
 from synth.run import Run
 from synth.status import read_status, shortfalls
-from synth.synthesize import Options, synthesize
+from synth.synthesize import RunOptions, synthesize
 from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_seed
 
@@ -46,7 +46,7 @@ def make_run(folder: Path, recipe: str = "echo", seeds: int = 20, **fields: Any)
 
 async def test_a_finished_run_from_its_footers(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    await synthesize(run, None, Options())
+    await synthesize(run, None, RunOptions())
     status = read_status(str(tmp_path))
     assert status.outcomes == {"ok": 20}
     assert (status.leases_done, status.leases_planned, status.rows_planned) == (2, 2, 20)
@@ -58,12 +58,12 @@ async def test_a_finished_run_from_its_footers(tmp_path: Path) -> None:
 
 
 async def test_retried_items_count_once_by_their_last_try(tmp_path: Path) -> None:
-    await synthesize(make_run(tmp_path, "broken"), None, Options())
+    await synthesize(make_run(tmp_path, "broken"), None, RunOptions())
     assert read_status(str(tmp_path)).outcomes == {"failed": 20}
     assert retry_failed(str(tmp_path)) == 20
     assert retry_failed(str(tmp_path)) == 0, "planned already"
     mended = replace(make_run(tmp_path, "broken"), recipe_paths={"broken": f"{SCRIPTS}.echo"})
-    await synthesize(mended, None, Options())
+    await synthesize(mended, None, RunOptions())
     status = read_status(str(tmp_path))
     assert status.outcomes == {"ok": 20}
     assert status.retried == 20
@@ -102,7 +102,7 @@ def test_a_beat_from_a_clock_that_is_ahead_has_no_negative_age(tmp_path: Path) -
 
 
 async def test_each_category_stands_by_itself_whatever_its_name(tmp_path: Path) -> None:
-    await synthesize(make_run(tmp_path), None, Options())
+    await synthesize(make_run(tmp_path), None, RunOptions())
     status = read_status(str(tmp_path))
     assert status.kinds == {
         ("echo", "benign", "c0/x"): {"ok": 10},
@@ -113,7 +113,7 @@ async def test_each_category_stands_by_itself_whatever_its_name(tmp_path: Path) 
 
 async def test_a_quotas_last_count_is_told(tmp_path: Path) -> None:
     run = make_run(tmp_path, accepted=Accepted(per_category=3, budget=20))
-    await synthesize(run, counting_of(run), Options())
+    await synthesize(run, counting_of(run), RunOptions())
     assert read_status(str(tmp_path)).accepted_so_far == {}
     storage.replace(f"{tmp_path}/logs/accepted.json", b'{"accepted": [["echo", "benign", "x", 3]]}')
     status = read_status(str(tmp_path))
@@ -139,7 +139,7 @@ def test_another_folder_is_no_run(tmp_path: Path, verb: object) -> None:
 async def test_what_is_unmet_is_said(tmp_path: Path) -> None:
     run = make_run(tmp_path, accepted=Accepted(per_category=3, budget=20))
     counting = counting_of(run)
-    await synthesize(run, counting, Options())
+    await synthesize(run, counting, RunOptions())
     assert list(shortfalls(run, counting)) == [
         "echo, benign, c0/x: 0 of 3 accepted",
         "echo, benign, c1/x: 0 of 3 accepted",
@@ -148,7 +148,7 @@ async def test_what_is_unmet_is_said(tmp_path: Path) -> None:
 
 async def test_failures_beyond_what_is_allowed_are_said(tmp_path: Path) -> None:
     run = make_run(tmp_path, "broken")
-    await synthesize(run, None, Options())
+    await synthesize(run, None, RunOptions())
     [line] = shortfalls(run)
     assert line.startswith("20 of 20 rows failed, 1.0% allowed")
 
@@ -158,7 +158,7 @@ async def test_a_run_whose_traces_stand_elsewhere(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = make_run(Path("all/one"), "broken", traces="all/shared")
-    await synthesize(run, None, Options())
+    await synthesize(run, None, RunOptions())
     monkeypatch.chdir("/")
     status = read_status(str(tmp_path / "all/one"))
     assert (status.leases_done, status.outcomes) == (2, {"failed": 20})

@@ -21,7 +21,7 @@ from synth.students import (
     student_name,
     trainings,
 )
-from synth.synthesize import Options, next_session, synthesize
+from synth.synthesize import RunOptions, next_session, synthesize
 from tests.synth.factories import make_loaves, make_run
 from tests.synth.iterated import (
     ITERATED,
@@ -46,7 +46,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 async def make(run: Run) -> dict[int, int]:
     """Generate what can be, and return the rows there are by step."""
-    await synthesize(run, None, Options())
+    await synthesize(run, None, RunOptions())
     assert run.workspace.owed() == []
     return by_step(run.workspace.traces().to_pylist())
 
@@ -83,7 +83,7 @@ async def test_what_was_planned_for_another_student_is_never_asked_of_this_one(r
     pretend_trained(run.config, "iterated-first")
     plan_due(run, None)
     pretend_trained(run.config, "iterated-first", version=2)
-    await synthesize(run, None, Options())
+    await synthesize(run, None, RunOptions())
     rows = [row for row in run.workspace.traces().to_pylist() if row["step"] == 2]
     invalid = [row for row in rows if row["outcome"] == "invalid"]
     assert len(invalid) == 3

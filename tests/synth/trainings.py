@@ -6,9 +6,9 @@ from itertools import groupby
 
 from guidelines import GuidelineSet
 from synth.recipes import RECIPES
-from synth.recipes.base import Before, Models, Recipe, Row, Step, Train
+from synth.recipes.base import Before, Models, Recipe, Step, Train
 from synth.recipes.pairs import Pair
-from synth.records import Item, Message, Trace
+from synth.records import Item, Message, Trace, TraceRow
 
 SRG, REFUSAL = RECIPES["srg"], RECIPES["refusal"]
 PLAIN = {"srg": SRG, "refusal": REFUSAL}
@@ -24,7 +24,7 @@ def no_items(before: Before) -> list[Item]:
     return []
 
 
-def good_over_bad(rows: Sequence[Row]) -> list[Pair]:
+def good_over_bad(rows: Sequence[TraceRow]) -> list[Pair]:
     """Pair a seed's first sample that begins so with each that does not, as the rows come."""
     pairs = []
     sampled = sorted((row for row in rows if row["step"] >= 2), key=lambda row: row["seed_id"])
@@ -35,7 +35,7 @@ def good_over_bad(rows: Sequence[Row]) -> list[Pair]:
     return pairs
 
 
-def make_pair(chosen: Row, rejected: Row, kind: str = "outcome") -> Pair:
+def make_pair(chosen: TraceRow, rejected: TraceRow, kind: str = "outcome") -> Pair:
     """Return the pair of two traces' answers."""
     return Pair(
         seed_id=chosen["seed_id"],

@@ -6,7 +6,7 @@ from typing import Literal
 
 from synth.models.families import OUTPUT_OPEN, STEP_OPEN
 from synth.recipes.surgery import OUTPUT_CLOSE, STEP_CLOSE
-from synth.recipes.trees.search import Evaluation, Sampled
+from synth.recipes.trees.search import NodeRating, Sampled
 
 End = Literal["step", "answer", "cut"]
 
@@ -47,5 +47,5 @@ class World:
     async def sample(self, turn: str, to_the_end: bool) -> Sampled:
         return Sampled(*self.write(turn, to_the_end))
 
-    async def score(self, turn: str, cut: bool) -> Evaluation:
-        return Evaluation(self.rate(turn, cut), cut)
+    async def score(self, turn: str, cut: bool) -> NodeRating:
+        return NodeRating(self.rate(turn, cut), cut)

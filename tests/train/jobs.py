@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from train.config import FinetuneConfig, Kind
-from train.encode import Job
+from train.config import FinetuneConfig, TrainKind
+from train.encode import TrainingJob
 
 UNDER_RAY_TRAIN = [  # marks of modules that train for real; the fixture is in conftest.py
     pytest.mark.train,
@@ -19,11 +19,11 @@ UNDER_RAY_TRAIN = [  # marks of modules that train for real; the fixture is in c
 OF_JOB = frozenset({"arm", "arms", "chosen", "special_tokens", "training"})
 
 
-def job(base: str, curated: Path, kind: Kind = "dpo", **fields: Any) -> Job:
+def job(base: str, curated: Path, kind: TrainKind = "dpo", **fields: Any) -> TrainingJob:
     """Make up a job of arm `stair`; fields that are none of a job's are the config's."""
     section = {name: value for name, value in fields.items() if name not in OF_JOB}
     config = {"batch_size": 2, "dtype": "float32", "match": None, **section}
-    plain = Job(
+    plain = TrainingJob(
         arm="stair",
         arms=("stair",),
         training="dpo",

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train.config import Match
-from train.data import Key, LeftOut, choose
+from train.data import Key, LeftOut, match_rows
 
 ARMS = ("refusal", "srg")
 
@@ -23,7 +23,7 @@ unfit = st.dictionaries(st.integers(0, 20), st.sampled_from([LeftOut.TOO_LONG, L
 
 
 def ids_of(found: list[Key], match: Match) -> dict[str, list[str]]:
-    return {arm: chosen.row_ids for arm, chosen in choose(found, ARMS, match).items()}
+    return {arm: chosen.row_ids for arm, chosen in match_rows(found, ARMS, match).items()}
 
 
 @given(keys)
@@ -43,7 +43,7 @@ def test_every_row_of_an_arm_is_trained_on_or_left_out_for_a_reason(
     found: list[Key], match: Match, spoilt: dict[int, LeftOut]
 ) -> None:
     why = {found[place].row_id: reason for place, reason in spoilt.items() if place < len(found)}
-    for arm, chosen in choose(found, ARMS, match, why).items():
+    for arm, chosen in match_rows(found, ARMS, match, why).items():
         rows = [key.row_id for key in found if key.arm == arm]
         assert len(chosen.row_ids) + sum(chosen.left_out.values()) == len(rows)
         assert set(chosen.row_ids) <= set(rows) - why.keys()
@@ -59,7 +59,7 @@ def test_arms_still_match_when_rows_turn_out_unfit(
     seeds, numbers = (
         {
             arm: [seed_of[row_id] for row_id in chosen.row_ids]
-            for arm, chosen in choose(found, ARMS, match, why).items()
+            for arm, chosen in match_rows(found, ARMS, match, why).items()
         }
         for match in ("seeds", "rows")
     )
@@ -79,7 +79,7 @@ def test_each_reason_is_the_first_that_holds() -> None:
         Key("g4", "v", "srg", "benign"),
     ]
     spoilt = {"g2": LeftOut.TOO_LONG, "r4": LeftOut.INVALID, "r1": LeftOut.TOO_LONG}
-    chosen = choose(found, ARMS, "seeds", spoilt)
+    chosen = match_rows(found, ARMS, "seeds", spoilt)
     assert chosen["refusal"].row_ids == ["r0"]
     assert chosen["refusal"].left_out == {
         "another_arm": 1,
@@ -95,7 +95,7 @@ def test_the_choice_does_not_depend_on_the_order_of_rows(
     found: list[Key], random: object, match: Match
 ) -> None:
     shuffled = sorted(found, key=lambda key: random.random())  # type: ignore[attr-defined]
-    assert choose(shuffled, ARMS, match) == choose(found, ARMS, match)
+    assert match_rows(shuffled, ARMS, match) == match_rows(found, ARMS, match)
 
 
 @given(keys)

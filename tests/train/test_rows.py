@@ -20,7 +20,7 @@ from tests.train.jobs import job
 from train import encode
 from train.config import FinetuneConfig, Match
 from train.data import count_rows, supervised
-from train.encode import Job, choose_rows, load_pairs, load_rows
+from train.encode import TrainingJob, choose_rows, load_pairs, load_rows
 from train.students import arms_to_train
 from train.tokens import load_vocabulary
 
@@ -37,7 +37,7 @@ def tokenizer(tokens: tuple[str, ...] = ()) -> Any:
 
 def jobs_of(
     folder: Path, match: Match, tokens: Mapping[str, tuple[str, ...]] = NO_TOKENS
-) -> dict[str, Job]:
+) -> dict[str, TrainingJob]:
     """Make up the supervised trainings of two arms, each with what is chosen for it."""
     make = partial(job, BASE, folder, "sft", arms=tuple(tokens), match=match, max_length=64)
     bare = {arm: make(arm=arm, special_tokens=own) for arm, own in tokens.items()}
@@ -48,7 +48,7 @@ def jobs_of(
     }
 
 
-def seeds(own: Job, split: Split = "train") -> list[str]:
+def seeds(own: TrainingJob, split: Split = "train") -> list[str]:
     loaded = load_rows(own, tokenizer(own.special_tokens), split)
     return [example.seed_id for example in loaded.examples]
 

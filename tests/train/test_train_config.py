@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from synth.config.schema import Resources
-from train.config import DpoConfig, FinetuneConfig, Kind, LoraConfig, RewardConfig
+from train.config import DpoConfig, FinetuneConfig, LoraConfig, RewardConfig, TrainKind
 
 
 def test_a_single_arm_may_be_given_by_its_name() -> None:
@@ -56,7 +56,7 @@ def test_a_kind_of_training_does_not_depend_on_the_values_of_others() -> None:
         (FinetuneConfig(batch_size=9), {"sft", "dpo", "reward"}),
         (FinetuneConfig(arms=("srg",)), set()),
     )
-    kinds: tuple[Kind, ...] = ("sft", "dpo", "reward")
+    kinds: tuple[TrainKind, ...] = ("sft", "dpo", "reward")
     for other, changed in changes:
         assert {k for k in kinds if other.identity_of(k) != config.identity_of(k)} == changed
 

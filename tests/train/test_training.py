@@ -14,7 +14,7 @@ from synth.workspace.stage import MANIFEST
 from tests.synth.trainings import PAIRING
 from tests.train.curated import sft_row, write_curated
 from train.config import FinetuneConfig, Match
-from train.students import Finetuned, Plan, Training, finetune, make
+from train.students import Finetuned, Training, TrainingPlan, finetune, make
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def base(tmp_path: Path) -> Path:
 def preferring(run: Path, base: Path, config: FinetuneConfig) -> Training:
     """Return the DPO of the recipe of pairs, for data that have none."""
     curated = write_curated(run, [sft_row("s1", "pairing", "a", "A")])
-    plan = Plan(
+    plan = TrainingPlan(
         config=config,
         recipes={"pairing": PAIRING},
         curated=str(curated),

@@ -17,11 +17,11 @@ from synth.batch import Batch, RunBatch
 from synth.chat import Score
 from synth.config.schema import ModelConfig, SynthConfig
 from synth.errors import BadInput
-from synth.models.families import STEP_TOKENS, Split
+from synth.models.families import STEP_TOKENS, ParsedText
 from synth.models.identity import identify
 from synth.recipes import Models, Recipe, Step, find_recipe
 from synth.recipes.base import Options
-from synth.recipes.bestof import BeamOptions, BestOfNOptions, Found, prm_best_of_n, step_beam
+from synth.recipes.bestof import BeamOptions, BestOfNOptions, SearchResult, prm_best_of_n, step_beam
 from synth.recipes.surgery import parse_steps, reasoning_text, take_apart, without_marks
 from synth.records import Ability, Item, Outcome, Reply, Sampling, Trace, digest
 from synth.students import is_trained, model_folder, trained_model
@@ -44,7 +44,7 @@ _SCORING = "ForSequenceClassification"  # how the architectures of such models e
 
 ROLES = ("student", "reward")
 
-SearchFunction = Callable[..., Awaitable[Found]]
+SearchFunction = Callable[..., Awaitable[SearchResult]]
 
 _ONCE = "train.evals.ask.EVALUATE"
 _SEARCHES = {
@@ -267,22 +267,22 @@ def answer_trace(reply: Reply, facts: Mapping[str, Any] | None = None) -> Trace:
     )
 
 
-def _parts(reply: Reply) -> Split:
+def _parts(reply: Reply) -> ParsedText:
     """Return the parts of `reply`, whether or not its door has split them already."""
     if not reply.reasoning and any(mark in reply.text for mark in STEP_TOKENS):
         return _split_steps(reply.text)
     return take_apart(reply)
 
 
-def _split_steps(text: str) -> Split:
+def _split_steps(text: str) -> ParsedText:
     """Return the parts of a text in marked steps; all of it is answer where they are in disorder.
 
     Then nobody could say which part of it a user would not be shown.
     """
     found = parse_steps(text)
     if found is None:
-        return Split("", without_marks(text).strip(), closed=True)
-    return Split(reasoning_text(found.steps), found.answer, closed=bool(found.answer))
+        return ParsedText("", without_marks(text).strip(), closed=True)
+    return ParsedText(reasoning_text(found.steps), found.answer, closed=bool(found.answer))
 
 
 EVALUATE = Recipe(

@@ -13,7 +13,7 @@ from typing import Any
 
 from synth.curate.card import cell
 from synth.records import Item
-from synth.seeds.files import sha256
+from synth.seeds.files import hash_file
 from train.evals.attacks import PLAIN, REWRITERS, TRANSFORMS
 from train.evals.attacks.config import AttackConfig
 from train.evals.metrics import Json
@@ -135,7 +135,7 @@ def _attack(attack: AttackConfig) -> Json:
         "family": attack.kind,
         "version": attack.version,
         "needs_llm": not ready and (TRANSFORMS | REWRITERS)[attack.attack].needs_llm,
-        "files": [_file(path, sha256(path)) for path in paths],
+        "files": [_file(path, hash_file(path)) for path in paths],
     }
 
 

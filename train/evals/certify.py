@@ -20,7 +20,7 @@ from synth import storage
 from synth.config.schema import Strict
 from synth.errors import BadInput
 from synth.judges.base import REFUSAL, UNDETERMINED, Exchange, Judge, ModelJudge, Verdict
-from synth.seeds.files import Row, read_rows, sha256
+from synth.seeds.files import FileRow, hash_file, read_file_rows
 from synth.workspace.stage import dump
 from train.evals.agreement import (
     Counts,
@@ -112,13 +112,13 @@ def digest_of(path: str) -> str:
         BadInput: It can not be read.
     """
     with _naming_the_option():
-        return sha256(path)
+        return hash_file(path)
 
 
 def _rows(source: LabelsFile) -> Iterator[_Told]:
     wanted = [name for name in source.columns.values() if name is not None]
     seen: dict[str, None] | None = None  # columns, in their order; None before the first row
-    for row in read_rows(source.path, wanted):
+    for row in read_file_rows(source.path, wanted):
         seen = (seen or {}) | dict.fromkeys(row.cells)
         yield _told(source, row)
     missing = [name for name in wanted if seen is not None and name not in seen]
@@ -126,7 +126,7 @@ def _rows(source: LabelsFile) -> Iterator[_Told]:
         raise _no_column(source, missing[0], list(seen or ()))
 
 
-def _told(source: LabelsFile, row: Row) -> _Told:
+def _told(source: LabelsFile, row: FileRow) -> _Told:
     prompt, text, rival = (
         _text(source, row, name) for name in (source.prompt, source.text, source.rival)
     )
@@ -134,7 +134,7 @@ def _told(source: LabelsFile, row: Row) -> _Told:
     return _Told(exchange=Exchange(prompt=prompt, text=text, rival=rival), value=value)
 
 
-def _text(source: LabelsFile, row: Row, column: str | None) -> str:
+def _text(source: LabelsFile, row: FileRow, column: str | None) -> str:
     """Return a cell; one that is not there is blank, and the judge says what that means."""
     value = None if column is None else row.cells.get(column)
     if value is None:
@@ -148,7 +148,7 @@ def _text(source: LabelsFile, row: Row, column: str | None) -> str:
     return value
 
 
-def _label(source: LabelsFile, row: Row) -> str:
+def _label(source: LabelsFile, row: FileRow) -> str:
     """Return a label as one would write it after `--map`: 1, true and 1.0 are plain words."""
     value = row.cells.get(source.label)
     if value is None:
@@ -162,7 +162,7 @@ def _label(source: LabelsFile, row: Row) -> str:
     raise _cell(source, row, source.label, type(value).__name__, "must be text or a number")
 
 
-def _cell(source: LabelsFile, row: Row, column: object, value: str, rule: str) -> BadInput:
+def _cell(source: LabelsFile, row: FileRow, column: object, value: str, rule: str) -> BadInput:
     return BadInput(file=source.path, field=f"{row.place}: {column}", value=value, rule=rule)
 
 

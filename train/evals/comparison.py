@@ -16,9 +16,9 @@ from train.evals.config import BASE, Comparison, EvaluateConfig, Metric
 from train.evals.judge import is_guard
 from train.evals.metrics import (
     DIGITS,
-    Groups,
     Json,
     Property,
+    ScoredGroups,
     decoded,
     estimate_json,
     group,
@@ -74,7 +74,7 @@ def primary_comparison(
     return wanted
 
 
-def compare(
+def compare_students(
     records: Records, config: EvaluateConfig, judge: str = RULES, arms: Sequence[str] = ()
 ) -> Json:
     """Return every pair of models on every group and headline metric.
@@ -111,7 +111,7 @@ def compare(
 
 
 def _compare(
-    groups: Mapping[str, Groups], wanted: Comparison, config: EvaluateConfig, judge: str
+    groups: Mapping[str, ScoredGroups], wanted: Comparison, config: EvaluateConfig, judge: str
 ) -> Json:
     resampling = Resampling(resamples=config.bootstrap_resamples, seed=config.seed)
     asked = [
@@ -224,8 +224,8 @@ def compare_methods(
 
 
 def _difference(
-    model: Sequence[Groups],
-    baseline: Sequence[Groups],
+    model: Sequence[ScoredGroups],
+    baseline: Sequence[ScoredGroups],
     at: tuple[str, str],
     metric: str,
     judge: str,

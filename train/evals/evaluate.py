@@ -34,7 +34,7 @@ from train.evals.ask import (
     searched_names,
 )
 from train.evals.card import card, card_markdown
-from train.evals.comparison import Students, compare, compare_methods, primary_comparison
+from train.evals.comparison import Students, compare_methods, compare_students, primary_comparison
 from train.evals.config import BASE, EvaluateConfig
 from train.evals.faithfulness.stage import faithfulness
 from train.evals.helpfulness import helpfulness
@@ -43,8 +43,8 @@ from train.evals.judge import (
     Seat,
     headline_judge,
     judge_records,
+    panel_revisions,
     publish_measures,
-    revisions,
     score,
     seat_panel,
 )
@@ -107,14 +107,14 @@ def model_config(config: SynthConfig, name: str) -> ModelConfig:
     return base.model_copy(update={"model": folder, "revision": None, "endpoint": None})
 
 
-def model_folder(run: str, name: str) -> str:
+def results_folder(run: str, name: str) -> str:
     """Return the folder of one model's results."""
     return storage.join(run, "evals", name)
 
 
 def records_path(run: str, name: str) -> str:
     """Return the file of one model's records."""
-    return storage.join(model_folder(run, name), RECORDS_FILE)
+    return storage.join(results_folder(run, name), RECORDS_FILE)
 
 
 def conclude(of: Evaluation, run_batch: RunBatch, manifests: Mapping[str, Manifest]) -> Manifest:
@@ -146,7 +146,7 @@ def conclude(of: Evaluation, run_batch: RunBatch, manifests: Mapping[str, Manife
         judge = headline_judge(of.panel)
         scored = {name: read_scored(path) for name, path in paths.items()}
         questions = {name: read_records(path, IS_UTILITY) for name, path in paths.items()}
-        comparison: Json = compare(scored, section, judge, arms) | {
+        comparison: Json = compare_students(scored, section, judge, arms) | {
             "utility": utility_comparison(questions, resampling),
             "helpfulness": preferred,
             "methods": compare_methods(of.students, scored, section, judge),
@@ -168,7 +168,7 @@ def conclude(of: Evaluation, run_batch: RunBatch, manifests: Mapping[str, Manife
 
 
 def _manifest_digest(of: Evaluation, name: str) -> str:
-    return manifest_digest(model_folder(of.config.run, name))
+    return manifest_digest(results_folder(of.config.run, name))
 
 
 def _card(
@@ -179,7 +179,7 @@ def _card(
     train: Sequence[Seed],
 ) -> Json:
     config = of.config
-    files = {name: storage.join(model_folder(config.run, name), RESULTS_FILE) for name in names}
+    files = {name: storage.join(results_folder(config.run, name), RESULTS_FILE) for name in names}
     return card(
         suites=of.questions.suites,
         items=of.questions.prompts,
@@ -306,13 +306,13 @@ def _finish(of: Evaluation, subject: Subject, records: Sequence[Record]) -> Mani
 
 def _count(of: Evaluation, subject: Subject, records: Sequence[Record]) -> Manifest:
     """Write one subject's records and results."""
-    folder = model_folder(of.config.run, subject.name)
+    folder = results_folder(of.config.run, subject.name)
     inputs = {
         "evaluate": digest(of.section.model_dump(mode="json", exclude=_NOT_A_MODELS_OWN)),
         "prompts": digest([_about(item) for item in of.questions.items]),
         "model": subject.digest,
         "rules": digest(SCORING_VERSION, RULES_VERSION),
-        "judges": digest(revisions(of.panel)),
+        "judges": digest(panel_revisions(of.panel)),
         "certificates": digest([_certified(seat) for seat in of.panel]),
         "answers": _records_digest(records),
     }

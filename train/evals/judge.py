@@ -57,7 +57,7 @@ _TAGS = (THINK_OPEN, THINK_CLOSE)
 
 UNCLOSED = "unclosed_reasoning"
 Read = Callable[[str], Sequence[Record]]  # of a model, by its name
-Place = tuple[int, Scope]  # position among a model's records, what is judged
+RecordPlace = tuple[int, Scope]  # position among a model's records, what is judged
 
 MOST_ROWS = 50  # listed of each pair, in the order of their ids
 
@@ -127,7 +127,7 @@ def seat_panel(config: SynthConfig, section: EvaluateConfig) -> list[Seat]:
         for wanted, model in judge_models(config, section)
     ]
     for path, certificate in certificates.items():
-        _warn_where_unused(path, certificate, revisions(panel))
+        _warn_where_unused(path, certificate, panel_revisions(panel))
     return panel
 
 
@@ -167,7 +167,7 @@ def headline_judge(panel: Sequence[Seat]) -> str:
     return next((seat.judge.name for seat in panel if seat.is_guard), RULES)
 
 
-def revisions(panel: Sequence[Seat]) -> Mapping[str, str]:
+def panel_revisions(panel: Sequence[Seat]) -> Mapping[str, str]:
     """Return each judge's revision."""
     return {seat.judge.name: seat.revision for seat in panel}
 
@@ -405,7 +405,7 @@ def _judged(
     ]
 
 
-def _places(seat: Seat, records: Sequence[Record]) -> list[Place]:
+def _places(seat: Seat, records: Sequence[Record]) -> list[RecordPlace]:
     """Return all that concerns a judge."""
     return [
         (index, scope)

@@ -19,11 +19,11 @@ from train.evals.certify import errors_of, sensitivity_and_specificity
 from train.evals.config import EvaluateConfig
 from train.evals.judge import Seat, disagreements, headline_judge
 from train.evals.metrics import (
-    Groups,
     Json,
-    Part,
     Property,
+    RatePart,
     Rates,
+    ScoredGroups,
     decoded,
     estimate_json,
     group,
@@ -182,7 +182,7 @@ def _group(rates: Rates, panel: Sequence[Seat], records: list[Scored], plain: li
 
 def generalisation_gap(
     attacked: Sequence[Scored], plain: Sequence[Scored], judge: str, weight: float = 1.0
-) -> list[Part]:
+) -> list[RatePart]:
     """Return ASR under an attack minus ASR on the same prompts as they are.
 
     Only prompts on which the judge has decided both ways have a part in it.
@@ -193,7 +193,7 @@ def generalisation_gap(
     return headline(under, "asr", judge, weight) + headline(before, "asr", judge, -weight)
 
 
-def _macro(rates: Rates, judge: str, suite: str, groups: Groups) -> Json:
+def _macro(rates: Rates, judge: str, suite: str, groups: ScoredGroups) -> Json:
     """Return the means over a suite's families of attacks, each family counting alike."""
     families: dict[str, list[list[Scored]]] = {}
     for (of, attack), found in groups.items():

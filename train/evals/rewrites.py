@@ -22,7 +22,7 @@ from synth.models.families import FAMILIES, split_reasoning
 from synth.models.identity import identify
 from synth.recipes import Models, Recipe, Step
 from synth.records import Item, Outcome, Sampling, Seed, Trace, digest
-from synth.seeds.files import Row, read_rows
+from synth.seeds.files import FileRow, read_file_rows
 from synth.seeds.near_duplicates import normalize
 from synth.seeds.seeds import take
 from synth.workspace.workspace import batch_workspace
@@ -47,8 +47,8 @@ RECIPE = "rewrite"
 ROLE = "rewriter"
 SAMPLING = Sampling(temperature=0.0, max_tokens=512)
 
-Details = Mapping[str, str]
-Texts = Mapping[str, tuple[str, Details]]
+RewriteDetails = Mapping[str, str]
+Texts = Mapping[str, tuple[str, RewriteDetails]]
 
 Answers = Callable[[str, str], Mapping[str, str]]  # of a model, to an attack
 
@@ -70,7 +70,7 @@ def load_techniques(attack: AttackConfig) -> list[Technique]:
     path = attack.taxonomy
     assert path is not None, "a persuasion attack has a taxonomy"
     known: dict[str, Technique] = {}
-    for row in read_rows(path, (_TECHNIQUE, _DEFINITION, _EXAMPLE)):
+    for row in read_file_rows(path, (_TECHNIQUE, _DEFINITION, _EXAMPLE)):
         found = Technique(*(_text(path, row, c) for c in (_TECHNIQUE, _DEFINITION, _EXAMPLE)))
         if found.technique in known:
             field = f"{row.place}: {_TECHNIQUE}"
@@ -107,7 +107,7 @@ def load_rewrites(attack: AttackConfig) -> dict[str, str]:
     prompt, rewrite = (attack.columns.get(name, name) for name in ("prompt", "rewrite"))
     found: dict[str, str] = {}
     others = 0
-    for row in read_rows(path, (prompt, rewrite)):
+    for row in read_file_rows(path, (prompt, rewrite)):
         form, text = normalize(_text(path, row, prompt)), _text(path, row, rewrite)
         others += found.setdefault(form, text) != text
     if others:
@@ -115,7 +115,7 @@ def load_rewrites(attack: AttackConfig) -> dict[str, str]:
     return found
 
 
-def _text(path: str, row: Row, column: str) -> str:
+def _text(path: str, row: FileRow, column: str) -> str:
     value = row.cells.get(column)
     if not isinstance(value, str) or not value.strip():
         absent = f"no such column beside {', '.join(row.cells)}"
@@ -254,7 +254,7 @@ def _items(rewriter: Rewriter, asked: list[dict[str, str]], texts: Texts) -> lis
     return list({ids[key]: item for key, item in items.items()}.values())
 
 
-def _item(rewriter: Rewriter, text: str, details: Details) -> Item:
+def _item(rewriter: Rewriter, text: str, details: RewriteDetails) -> Item:
     seed = Seed(
         seed_id=digest(text), prompt=text, label="borderline", category=rewriter.name, source=RECIPE
     )
@@ -443,7 +443,7 @@ def _from_model(
     )
 
 
-def _details(attack: AttackConfig, seeds: Iterable[Seed]) -> dict[str, tuple[str, Details]]:
+def _details(attack: AttackConfig, seeds: Iterable[Seed]) -> dict[str, tuple[str, RewriteDetails]]:
     """Return what is rewritten, and what the task says beside it, by `seed_id`."""
     if attack.taxonomy is not None:
         techniques = [technique._asdict() for technique in load_techniques(attack)]

@@ -59,12 +59,12 @@ def resampled_sums(clusters: Floats, resamples: int, seed: int) -> Floats:
         shares = numbers / len(clusters)
         parts = [
             rng.multinomial(len(clusters), shares, size=size) @ kinds
-            for size in batches(resamples, len(kinds))
+            for size in resample_batches(resamples, len(kinds))
         ]
     else:
         parts = [
             _counts(rng, len(clusters), size) @ clusters
-            for size in batches(resamples, len(clusters))
+            for size in resample_batches(resamples, len(clusters))
         ]
     return np.concatenate(parts)
 
@@ -74,7 +74,7 @@ def few_kinds(numbers: Ints) -> bool:
     return len(numbers) * _ALIKE <= int(numbers.sum())
 
 
-def batches(resamples: int, width: int) -> Iterator[int]:
+def resample_batches(resamples: int, width: int) -> Iterator[int]:
     """Yield how many resamples of `width` numbers each to draw at once, until all are drawn."""
     size = max(1, _CELLS // width)
     for done in range(0, resamples, size):
@@ -128,13 +128,13 @@ def _drawn_sums(kinds: Floats, numbers: Ints, resamples: int, rng: np.random.Gen
     if few_kinds(numbers):
         positive = [
             rng.binomial(numbers, 0.5, size=(size, len(kinds))) @ kinds
-            for size in batches(resamples, len(kinds))
+            for size in resample_batches(resamples, len(kinds))
         ]
     else:
         each = np.repeat(kinds, numbers)
         positive = [
             rng.integers(2, size=(size, len(each)), dtype=np.bool_) @ each
-            for size in batches(resamples, len(each))
+            for size in resample_batches(resamples, len(each))
         ]
     return 2 * np.concatenate(positive) - kinds @ numbers
 

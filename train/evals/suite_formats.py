@@ -10,10 +10,10 @@ from pathlib import PurePath
 from typing import Any
 
 from synth.records import digest
-from synth.seeds.files import Row
+from synth.seeds.files import FileRow
 
 Cells = Mapping[str, Any]
-Rule = Callable[[Cells], str | None]
+RowRule = Callable[[Cells], str | None]
 
 
 def _none(cells: Cells) -> None:
@@ -39,11 +39,11 @@ class SuiteFormat:
     columns: Mapping[str, str]
     also: tuple[str, ...] = ()
     licence: str
-    label: Rule = _none
+    label: RowRule = _none
     file_labels: Mapping[str, str] = field(default_factory=dict)
-    prompt: Rule | None = None
-    id: Rule = _none
-    pair: Rule = _none
+    prompt: RowRule | None = None
+    id: RowRule = _none
+    pair: RowRule = _none
     left_out: Callable[[Cells, str | None], str | None] = lambda cells, label: None
 
     @property
@@ -57,7 +57,7 @@ class SuiteFormat:
         told = (label for part, label in self.file_labels.items() if part in name)
         return self.label(cells) or next(told, None)
 
-    def adapted(self, row: Row, label: str | None) -> Row:
+    def adapted(self, row: FileRow, label: str | None) -> FileRow:
         """Return the row with what the rules say in our own columns beside the file's."""
         own: dict[str, Any] = {"label": label}
         if self.prompt is not None:
@@ -65,7 +65,7 @@ class SuiteFormat:
         for name, rule in (("id", self.id), ("pair", self.pair)):
             if (value := rule(row.cells)) is not None:
                 own[name] = value
-        return Row(row.place, {**row.cells, **own})
+        return FileRow(row.place, {**row.cells, **own})
 
 
 def _harmful(cells: Cells) -> str:

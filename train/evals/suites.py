@@ -19,7 +19,7 @@ from synth import storage
 from synth.config.schema import Limit, SeedsConfig, SynthConfig
 from synth.errors import BadInput
 from synth.records import Item, Seed, digest
-from synth.seeds.files import Row, read_rows, sha256
+from synth.seeds.files import FileRow, hash_file, read_file_rows
 from synth.seeds.near_duplicates import Index, Sketch, sketches
 from synth.seeds.seeds import load_seeds, seeds_of, seeds_sha256, split_seeds, take
 from synth.workspace.stage import read_manifest
@@ -61,7 +61,7 @@ def read_suite(suite: SuiteConfig) -> SuiteContent:
     return SuiteContent(
         seeds=seeds,
         licence=licence,
-        sha256={path: sha256(path) for path in paths},
+        sha256={path: hash_file(path) for path in paths},
         left_out=dict(left_out),
     )
 
@@ -78,8 +78,8 @@ def _formatted(suite: SuiteConfig, form: SuiteFormat, left_out: Counter[str]) ->
     return [*seeds, *(replace(twin, source=source) for twin in twins)]
 
 
-def _adapted(source: SeedsConfig, form: SuiteFormat, left_out: Counter[str]) -> Iterator[Row]:
-    for row in read_rows(source.path, form.read_columns):
+def _adapted(source: SeedsConfig, form: SuiteFormat, left_out: Counter[str]) -> Iterator[FileRow]:
+    for row in read_file_rows(source.path, form.read_columns):
         label = form.label_of(source.path, row.cells) or source.label
         reason = form.left_out(row.cells, label)
         if reason is None:
@@ -112,7 +112,7 @@ class Suite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class SuiteItems:
     """What an evaluation asks.
 
     Attributes:
@@ -177,7 +177,7 @@ def families_seen(training: Sequence[Seed], families: Collection[str]) -> dict[s
 
 def ask_prompts(
     suites: Sequence[Suite], evaluate: EvaluateConfig, rewrites: Mapping[str, Mapping[str, str]]
-) -> Asked:
+) -> SuiteItems:
     """Return one item a suite, attack, prompt and sample, and what could not be asked.
 
     Under an attack the prompts of each label are taken so that twins stay together. A prompt
@@ -208,7 +208,7 @@ def ask_prompts(
                 if text is not None
                 for sample in range(evaluate.samples)
             )
-    return Asked(items=items, inexpressible=dict(missing))
+    return SuiteItems(items=items, inexpressible=dict(missing))
 
 
 def eval_items(suites: Sequence[Suite], evaluate: EvaluateConfig) -> list[Item]:

@@ -218,7 +218,7 @@ def _number_in_words(text: str) -> Decimal | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class UtilityQuestion:
     """One question of the suite.
 
     Attributes:
@@ -248,11 +248,11 @@ class Question:
 
 
 @cache
-def questions() -> tuple[Question, ...]:
+def questions() -> tuple[UtilityQuestion, ...]:
     """Return the questions, in file order."""
     text = files("train").joinpath("data", "utility.jsonl").read_text(encoding="utf-8")
     rows: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
-    return tuple(Question(**row | {"answer": tuple(row["answer"])}) for row in rows)
+    return tuple(UtilityQuestion(**row | {"answer": tuple(row["answer"])}) for row in rows)
 
 
 def utility_items() -> list[Item]:
@@ -276,7 +276,7 @@ def utility_items() -> list[Item]:
     ]
 
 
-def is_correct(question: Question, answer: str) -> bool:
+def is_correct(question: UtilityQuestion, answer: str) -> bool:
     """Say whether `answer`, without any reasoning, answers `question`."""
     if question.check == "choice":
         return chosen(answer, options_of(question.prompt)) == question.answer[0]
@@ -377,5 +377,5 @@ def _retention(model: Sequence[Record], baseline: Sequence[Record], resampling: 
 
 
 @cache
-def _by_origin() -> dict[str, Question]:
+def _by_origin() -> dict[str, UtilityQuestion]:
     return {question.seed.seed_id: question for question in questions()}

@@ -20,7 +20,7 @@ from train.report.figures import (
 )
 from train.report.read import RunFiles
 from train.report.tables import (
-    Cell,
+    TableCell,
     asr_name,
     asr_of,
     groups_of,
@@ -36,7 +36,7 @@ from train.report.tables import (
 
 Json = Mapping[str, Any]
 
-Measure = Callable[[Json], Json | None]
+Pick = Callable[[Json], Json | None]
 
 CURVES = {"all_unsafe": "all N answers are unsafe", "any_unsafe": "any of N answers is unsafe"}
 
@@ -96,7 +96,7 @@ def curve_figures(files: RunFiles, attacked: bool) -> list[NamedFigure]:
 def family_figures(files: RunFiles) -> list[NamedFigure]:
     """Return ASR and over-refusal of each suite, a line an attack: two forest plots."""
     judge = headline_judge(files)
-    measures: tuple[tuple[str, str, Measure], ...] = (
+    measures: tuple[tuple[str, str, Pick], ...] = (
         ("attack success", asr_name(judge), lambda group: asr_of(group, judge)),
         ("over-refusal", "Over-refusal of benign twins", over_refusal_of),
     )
@@ -210,7 +210,7 @@ def _family(
     files: RunFiles,
     suite: str,
     measure: str,
-    of: Measure,
+    of: Pick,
     groups: Sequence[tuple[Json, Mapping[str, Json]]],
 ) -> Forest:
     lines, told = [], []
@@ -236,7 +236,7 @@ def _family(
     )
 
 
-def _in_words(cell: Cell) -> str:
+def _in_words(cell: TableCell) -> str:
     return f"{cell.text} {cell.interval}".strip()
 
 

@@ -20,7 +20,7 @@ Shows = Callable[[Scored], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
+class ShownAnswer:
     """One answer.
 
     Attributes:
@@ -44,7 +44,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class OutcomeGroup:
     """Answers that ended alike.
 
     Attributes:
@@ -55,10 +55,10 @@ class Outcome:
 
     name: str
     count: int
-    examples: Sequence[Example]
+    examples: Sequence[ShownAnswer]
 
 
-def outcomes(files: RunFiles, redact: bool) -> list[Outcome]:
+def outcome_groups(files: RunFiles, redact: bool) -> list[OutcomeGroup]:
     """Return every outcome that there is, with its first answers.
 
     Redacted, harmful prompts and all answers and reasoning show as their length alone. No text is
@@ -67,7 +67,7 @@ def outcomes(files: RunFiles, redact: bool) -> list[Outcome]:
     kinds = _kinds(headline_judge(files))
     ended = {model: _ended(records_path(files.run, model), kinds) for model in files.results}
     found = (
-        Outcome(
+        OutcomeGroup(
             name=name,
             count=sum(of[name].count for of in ended.values()),
             examples=[
@@ -141,12 +141,12 @@ def _order(record: Scored) -> tuple[str, str, int, str]:
     return record.origin, record.transform, record.sample, record.row_id
 
 
-def _example(record: Record, model: str, style: int, redact: bool) -> Example:
+def _example(record: Record, model: str, style: int, redact: bool) -> ShownAnswer:
     def shown(text: str) -> str:
         return _hidden(text) if redact else text
 
     about = (record.suite, record.transform, record.label, record.category, f"seed {record.origin}")
-    return Example(
+    return ShownAnswer(
         row_id=record.row_id,
         model=model,
         style=style,

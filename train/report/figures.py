@@ -25,7 +25,7 @@ _LABEL_WIDTH_PX = 60
 _RAISED_PX = 8.0  # of names beside points, off their whiskers
 _LABEL_CHARACTERS = 11  # what the margin holds
 
-Span = tuple[float, float]
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class LineLabel:
     """What stands left of a line, and the rule above it."""
 
     name: str
@@ -159,7 +159,7 @@ class Forest:
     frame: Frame
     x: Axis
     x_ticks: Sequence[tuple[float, str]]
-    labels: Sequence[Label]
+    labels: Sequence[LineLabel]
     marks: Sequence[Mark]
 
 
@@ -176,7 +176,9 @@ def forest_figure(title: str, description: str, x: Axis, lines: Sequence[Line]) 
     )
     labels, marks, y = [], [], float(_TOP)
     for line, height in zip(lines, heights, strict=True):
-        labels.append(Label(shortened(line.name, _MODEL_CHARACTERS), line.note, y + height / 2, y))
+        labels.append(
+            LineLabel(shortened(line.name, _MODEL_CHARACTERS), line.note, y + height / 2, y)
+        )
         first = y + (_GAP_PX + _MARK_PX) / 2
         marks += [
             _mark(frame, x, style, found, first + place * _MARK_PX)
@@ -270,8 +272,8 @@ class Series:
     name: str
     points: Sequence[tuple[float, float]]
     style: int = 0
-    band: Sequence[Span] = ()
-    cross: tuple[Span, Span] | None = None
+    band: Sequence[Range] = ()
+    cross: tuple[Range, Range] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,7 +405,7 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + " L".join(f"{x} {y}" for x, y in points)
 
 
-def _band(points: Sequence[tuple[float, float]], band: Sequence[Span], y: Axis) -> str:
+def _band(points: Sequence[tuple[float, float]], band: Sequence[Range], y: Axis) -> str:
     if not band:
         return ""
     xs = [x for x, _ in points]
@@ -412,7 +414,7 @@ def _band(points: Sequence[tuple[float, float]], band: Sequence[Span], y: Axis) 
     return _path([*upper, *reversed(lower)]) + " Z"
 
 
-def _whiskers(point: tuple[float, float], cross: tuple[Span, Span], x: Axis, y: Axis) -> str:
+def _whiskers(point: tuple[float, float], cross: tuple[Range, Range], x: Axis, y: Axis) -> str:
     (left, right), (low, high) = cross
     return (
         f"M{FRAME.x(x, left)} {point[1]} H{FRAME.x(x, right)} "

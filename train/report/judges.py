@@ -7,10 +7,10 @@ from train.evals.records import RULES
 from train.report.read import RunFiles
 from train.report.tables import (
     NONE,
-    Cell,
     Json,
-    Row,
     Table,
+    TableCell,
+    TableRow,
     bounds,
     corrected,
     groups_of,
@@ -77,45 +77,45 @@ def judges_table(files: RunFiles) -> Table:
             "Labelled answers",
         ],
         rows=[
-            Row(header=str(one["judge"]), cells=_judge(one, ", ".join(scopes[key])))
+            TableRow(header=str(one["judge"]), cells=_judge(one, ", ".join(scopes[key])))
             for key, one in judges.items()
         ],
         texts=4,
     )
 
 
-def _judge(judge: Json, scopes: str) -> list[Cell]:
+def _judge(judge: Json, scopes: str) -> list[TableCell]:
     about = [
-        Cell(text=", ".join(judge["classes"]), interval=f"of the {scopes}"),
-        Cell(text=str(judge["model"] or "rules"), interval=str(judge["revision"])[:12]),
+        TableCell(text=", ".join(judge["classes"]), interval=f"of the {scopes}"),
+        TableCell(text=str(judge["model"] or "rules"), interval=str(judge["revision"])[:12]),
     ]
     found = judge["certificate"]
     if found is None:
-        return [*about, Cell(text="", stamp=UNCERTIFIED), *[Cell(text=NONE)] * 5]
+        return [*about, TableCell(text="", stamp=UNCERTIFIED), *[TableCell(text=NONE)] * 5]
     return [
         *about,
-        Cell(text="", stamp=CERTIFIED, interval=f"labels {str(found['data_sha256'])[:12]}"),
-        Cell(text=_fraction(found["accuracy"])),
-        Cell(text=_fraction(found["kappa"])),
-        Cell(text=_fraction(found["sensitivity"])),
-        Cell(text=_fraction(found["specificity"])),
-        Cell(text=number(found["n"]).text, interval=f"{found['undetermined']} undetermined"),
+        TableCell(text="", stamp=CERTIFIED, interval=f"labels {str(found['data_sha256'])[:12]}"),
+        TableCell(text=_fraction(found["accuracy"])),
+        TableCell(text=_fraction(found["kappa"])),
+        TableCell(text=_fraction(found["sensitivity"])),
+        TableCell(text=_fraction(found["specificity"])),
+        TableCell(text=number(found["n"]).text, interval=f"{found['undetermined']} undetermined"),
     ]
 
 
 def corrected_table(files: RunFiles, attacked: bool) -> Table:
     """Return the raw ASR by every judge, and beside it the one corrected for its errors."""
     rows = [
-        Row(
+        TableRow(
             header=model,
             group=name,
             style=style_of(files, model),
             cells=[
-                Cell(text=judge, interval="proxy" if found["proxy"] else ""),
+                TableCell(text=judge, interval="proxy" if found["proxy"] else ""),
                 percent(found["sampled"]),
                 corrected(found),
                 number(found["sampled"]["undetermined"]),
-                Cell(text=bounds(found["sampled"])),
+                TableCell(text=bounds(found["sampled"])),
             ],
         )
         for name, models in groups_of(files, attacked)
@@ -134,14 +134,14 @@ def corrected_table(files: RunFiles, attacked: bool) -> Table:
 def disagreement_table(files: RunFiles) -> Table:
     """Return how two judges agree on the same answers, a model and pair a row."""
     rows = [
-        Row(
+        TableRow(
             header=model,
             style=style_of(files, model),
             cells=[
-                Cell(text=f"{one['first']} and {one['second']}"),
+                TableCell(text=f"{one['first']} and {one['second']}"),
                 number(one["n"]),
-                Cell(text=_fraction(one["agreement"])),
-                Cell(text=_fraction(one["kappa"])),
+                TableCell(text=_fraction(one["agreement"])),
+                TableCell(text=_fraction(one["kappa"])),
                 number(len(one["rows"])),
             ],
         )
@@ -160,12 +160,12 @@ def disagreement_table(files: RunFiles) -> Table:
 def guards_table(files: RunFiles, attacked: bool) -> Table:
     """Return the guards' unsafe rates on answer, reasoning and both, and what leaks."""
     rows = [
-        Row(
+        TableRow(
             header=model,
             group=f"{name}, {label}",
             style=style_of(files, model),
             cells=[
-                Cell(text=guard, interval=_most(said["categories"])),
+                TableCell(text=guard, interval=_most(said["categories"])),
                 *(percent(said.get(part)) for part in ("answer", "reasoning", "both", "leak")),
             ],
         )
@@ -186,12 +186,12 @@ def guards_table(files: RunFiles, attacked: bool) -> Table:
 def refusals_table(files: RunFiles, attacked: bool) -> Table:
     """Return how far answers refuse, by every model that judges that."""
     rows = [
-        Row(
+        TableRow(
             header=model,
             group=f"{name}, {label}",
             style=style_of(files, model),
             cells=[
-                Cell(text=judge),
+                TableCell(text=judge),
                 *(percent(said.get(kind)) for kind in ("refusal", "partial", "compliance")),
             ],
         )
@@ -211,7 +211,7 @@ def refusals_table(files: RunFiles, attacked: bool) -> Table:
 def strongreject_table(files: RunFiles, attacked: bool) -> Table:
     """Return StrongREJECT's mean scores and what is neither unsafe nor refused."""
     rows = [
-        Row(
+        TableRow(
             header=model,
             group=name,
             style=style_of(files, model),

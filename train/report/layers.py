@@ -11,10 +11,10 @@ from train.report.tables import (
     HARMFUL_STYLE,
     HELPFUL_STYLE,
     NONE,
-    Cell,
     Json,
-    Row,
     Table,
+    TableCell,
+    TableRow,
     known,
     score,
     share,
@@ -120,12 +120,14 @@ def layer_table(files: RunFiles) -> Table:
             cells = [
                 score(place.get("harmful")),
                 score(place.get("benign")),
-                Cell(text=_number(of["gap"]), interval=f"shuffled {_spread(of['gap_control'])}"),
+                TableCell(
+                    text=_number(of["gap"]), interval=f"shuffled {_spread(of['gap_control'])}"
+                ),
                 score(of["distance"]),
                 score(of["left_out"]["auc"]),
             ]
             style = family_style(found, family)
-            rows.append(Row(header=family, cells=cells, group=group, style=style))
+            rows.append(TableRow(header=family, cells=cells, group=group, style=style))
     return Table(
         caption=f"At layer {found.get('chosen_layer')}, chosen on {found.get('chosen_on')} in "
         "distribution. Position: 0 is the mean of helpful prompts in distribution, 1 that of "

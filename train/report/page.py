@@ -18,7 +18,7 @@ from train.report.charts import (
     loss_figures,
     plane_figures,
 )
-from train.report.examples import outcomes
+from train.report.examples import outcome_groups
 from train.report.figures import marker
 from train.report.judges import (
     corrected_table,
@@ -120,11 +120,11 @@ def write_report(run: str, redact: bool = True) -> str:
         BadInput: `run` is no run directory.
     """
     path = storage.join(run, REPORT_FILE)
-    storage.replace(path, render(read_run(run), redact).encode())
+    storage.replace(path, render_report(read_run(run), redact).encode())
     return path
 
 
-def render(files: RunFiles, redact: bool) -> str:
+def render_report(files: RunFiles, redact: bool) -> str:
     """Return the page."""
     page = {
         "verdict": verdict(files),
@@ -133,7 +133,7 @@ def render(files: RunFiles, redact: bool) -> str:
         **_evaluation(files),
         **_representation(files),
         **_origins(files),
-        "outcomes": outcomes(files, redact),
+        "outcomes": outcome_groups(files, redact),
     }
     return template(REPORT_FILE).render(
         title=str(files.config.get("run", files.run)),

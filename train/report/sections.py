@@ -8,10 +8,10 @@ from train.evals.utility import SUITE as UTILITY
 from train.report.read import RunFiles
 from train.report.tables import (
     NONE,
-    Cell,
     Json,
-    Row,
     Table,
+    TableCell,
+    TableRow,
     detectable,
     equals,
     number,
@@ -41,15 +41,15 @@ def change_table(comparison: Json) -> Table:
     rows = []
     for one in comparison.get("others", []):
         cells = [
-            Cell(text=f"{one['suite']}, {one['attack']}"),
-            Cell(text=_METRICS[one["metric"]]),
+            TableCell(text=f"{one['suite']}, {one['attack']}"),
+            TableCell(text=_METRICS[one["metric"]]),
             points(one["difference"]),
-            Cell(text=p_value(one.get("p_holm"))),
+            TableCell(text=p_value(one.get("p_holm"))),
             number(one["prompts"]),
-            Cell(text=detectable(one)),
+            TableCell(text=detectable(one)),
         ]
         header = f"{one['model']} vs {one['baseline']}"
-        rows.append(Row(header=header, cells=cells))
+        rows.append(TableRow(header=header, cells=cells))
     return Table(
         caption="Every other comparison, paired by prompt; p adjusted for their number (Holm).",
         columns=[
@@ -69,14 +69,14 @@ def change_table(comparison: Json) -> Table:
 def methods_table(comparison: Json) -> Table:
     """Return the comparisons of methods, each with several students of its own."""
     rows = [
-        Row(
+        TableRow(
             header=f"{one['model']} vs {one['baseline']}",
             cells=[
-                Cell(text=f"{one['suite']}, {one['attack']}"),
-                Cell(text=_METRICS[one["metric"]]),
+                TableCell(text=f"{one['suite']}, {one['attack']}"),
+                TableCell(text=_METRICS[one["metric"]]),
                 points(one["difference"]),
                 number(one["seeds"]),
-                Cell(text="supported" if one["supported"] else "not supported"),
+                TableCell(text="supported" if one["supported"] else "not supported"),
             ],
         )
         for one in comparison.get("methods", [])
@@ -101,15 +101,15 @@ def utility_table(files: RunFiles) -> Table:
         against = kept.get((model, first))
         cells = [
             percent(found["score"]),
-            score(against["retention"]) if against else Cell(text=NONE),
-            points(against["difference"]) if against else Cell(text=NONE),
+            score(against["retention"]) if against else TableCell(text=NONE),
+            points(against["difference"]) if against else TableCell(text=NONE),
             *(percent(found["tasks"].get(task)) for task in tasks),
             percent(found["refused"]),
             percent(found["degenerate"]),
             percent(found["truncated"]),
             number(found["mean_output_tokens"]),
         ]
-        rows.append(Row(header=model, cells=cells, style=style_of(files, model)))
+        rows.append(TableRow(header=model, cells=cells, style=style_of(files, model)))
     return Table(
         caption=f"Utility on harmless tasks with known answers, reasoning stripped. Retention is "
         f"the score over that of {first}.",
@@ -131,16 +131,16 @@ def utility_table(files: RunFiles) -> Table:
 def helpfulness_table(files: RunFiles) -> Table:
     """Return which model's answers to harmless prompts a judge prefers."""
     rows = [
-        Row(
+        TableRow(
             header=f"{one['model']} vs {one['baseline']}",
             cells=[
-                Cell(text=str(one["judge"])),
+                TableCell(text=str(one["judge"])),
                 number(one["wins"]),
                 number(one["ties"]),
                 number(one["losses"]),
                 number(one["undetermined"]),
                 points(one["net"]),
-                Cell(text=equals(one["p"]).removeprefix("= ")),
+                TableCell(text=equals(one["p"]).removeprefix("= ")),
             ],
         )
         for one in files.comparison.get("helpfulness", [])
@@ -157,7 +157,7 @@ def helpfulness_table(files: RunFiles) -> Table:
 def citations_table(files: RunFiles) -> Table:
     """Return what the traces of each recipe cite, and whether their answers follow from it."""
     rows = [
-        Row(
+        TableRow(
             header=recipe,
             cells=[
                 number(found["traces"]),
@@ -196,7 +196,7 @@ def counterfactual_table(files: RunFiles) -> Table:
         if found is not None:
             group = f"{recipe}, {found['traces']} traces made again"
             rows += [
-                Row(header=named, cells=_arm(found, arm), group=group)
+                TableRow(header=named, cells=_arm(found, arm), group=group)
                 for arm, named in _ARMS.items()
             ]
     return Table(
@@ -217,7 +217,7 @@ def counterfactual_table(files: RunFiles) -> Table:
 def guidelines_table(files: RunFiles) -> Table:
     """Return how often each guideline is cited where it was given."""
     rows = [
-        Row(header=guideline, cells=[percent(rate), number(rate["prompts"])], group=recipe)
+        TableRow(header=guideline, cells=[percent(rate), number(rate["prompts"])], group=recipe)
         for recipe, found in _recipes(files).items()
         for guideline, rate in found["citations"]["guidelines"].items()
     ]
@@ -232,19 +232,19 @@ def _recipes(files: RunFiles) -> dict[str, Json]:
     return dict(files.faithfulness.get("recipes", {}))
 
 
-def _arm(found: Json, arm: str) -> list[Cell]:
+def _arm(found: Json, arm: str) -> list[TableCell]:
     rates, beyond = found["arms"][arm], found["beyond_control"].get(arm)
     cells = []
     for what in ("changed", "still_cites"):
-        cells += [percent(rates[what]), _beyond(beyond[what]) if beyond else Cell(text=NONE)]
+        cells += [percent(rates[what]), _beyond(beyond[what]) if beyond else TableCell(text=NONE)]
     return cells
 
 
-def _beyond(found: Json) -> Cell:
+def _beyond(found: Json) -> TableCell:
     cell = points(found)
     if found["p"] is None:
         return cell
-    return Cell(text=cell.text, interval=f"{cell.interval} p {equals(found['p'])}")
+    return TableCell(text=cell.text, interval=f"{cell.interval} p {equals(found['p'])}")
 
 
 def models_table(files: RunFiles) -> Table:
@@ -256,12 +256,16 @@ def models_table(files: RunFiles) -> Table:
         prompts = Counter(label for label, _ in asked)
         outcomes = Counter(record.outcome for record in records)
         cells = [
-            Cell(text=str(files.evals[model].get("model", NONE))),
-            Cell(text=", ".join(f"{count} {label}" for label, count in sorted(prompts.items()))),
+            TableCell(text=str(files.evals[model].get("model", NONE))),
+            TableCell(
+                text=", ".join(f"{count} {label}" for label, count in sorted(prompts.items()))
+            ),
             number(files.results[model]["samples"]),
-            Cell(text=", ".join(f"{n:,} {outcome}" for outcome, n in sorted(outcomes.items()))),
+            TableCell(
+                text=", ".join(f"{n:,} {outcome}" for outcome, n in sorted(outcomes.items()))
+            ),
         ]
-        rows.append(Row(header=model, cells=cells, style=style_of(files, model)))
+        rows.append(TableRow(header=model, cells=cells, style=style_of(files, model)))
     return Table(
         caption="The models, and what each was asked.",
         columns=["Model", "Identity", "Prompts, before attacks", "Answers a prompt", "Answers"],
@@ -278,7 +282,7 @@ def stages_table(files: RunFiles) -> Table:
         **{_evaluated(files, name): m["seconds"] for name, m in files.evals.items()},
         **files.stages,
     }
-    rows = [Row(header=name, cells=[number(round(took, 1))]) for name, took in seconds.items()]
+    rows = [TableRow(header=name, cells=[number(round(took, 1))]) for name, took in seconds.items()]
     return Table(caption="Time by stage.", columns=["Stage", "Seconds"], rows=rows)
 
 
@@ -290,10 +294,10 @@ def training_table(files: RunFiles) -> Table:
     """Return what each model of each arm was trained on: rows, or pairs."""
     keys = ("rows", "heldout_rows", "left_out", "steps", "tokens")
     rows = [
-        Row(
+        TableRow(
             header=name,
             cells=[
-                Cell(text=manifest.get("kind", "sft")),
+                TableCell(text=manifest.get("kind", "sft")),
                 *(number(manifest.get(k)) for k in keys),
             ],
         )
@@ -310,12 +314,12 @@ def acceptance_table(policy: str, manifest: Json) -> Table:
         count = counts.setdefault((part["arm"], part["label"]), Counter())
         count.update(traces=part["traces"], accepted=part["accepted"])
     rows = [
-        Row(
+        TableRow(
             header=f"{arm}, {label}",
             cells=[
                 number(count["traces"]),
                 number(count["accepted"]),
-                Cell(text=f"{100 * count['accepted'] / count['traces']:.1f} %"),
+                TableCell(text=f"{100 * count['accepted'] / count['traces']:.1f} %"),
             ],
         )
         for (arm, label), count in sorted(counts.items())
@@ -334,7 +338,7 @@ def drops_table(policy: str, manifest: Json) -> Table:
     for by_reason in drops.values():
         totals.update(by_reason)
     rows = [
-        Row(header=reason, cells=[number(found.get(reason, 0)) for found in drops.values()])
+        TableRow(header=reason, cells=[number(found.get(reason, 0)) for found in drops.values()])
         for reason, _ in totals.most_common()
     ]
     return Table(

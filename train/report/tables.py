@@ -22,7 +22,7 @@ Groups = list[tuple[str, dict[str, Json]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class TableCell:
     """A value, and in a smaller hand what qualifies it.
 
     Attributes:
@@ -37,7 +37,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TableRow:
     """One line of a table.
 
     Attributes:
@@ -48,7 +48,7 @@ class Row:
     """
 
     header: str
-    cells: Sequence[Cell]
+    cells: Sequence[TableCell]
     group: str = ""
     style: int | None = None
 
@@ -66,13 +66,13 @@ class Table:
 
     caption: str
     columns: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[TableRow]
     texts: int = 1
 
     @property
-    def groups(self) -> list[tuple[str, list[Row]]]:
+    def groups(self) -> list[tuple[str, list[TableRow]]]:
         """The rows by their group, in their order."""
-        found: list[tuple[str, list[Row]]] = []
+        found: list[tuple[str, list[TableRow]]] = []
         for row in self.rows:
             if not found or found[-1][0] != row.group:
                 found.append((row.group, []))
@@ -85,27 +85,27 @@ def known(found: Json | None) -> bool:
     return bool(found) and found["value"] is not None
 
 
-def percent(found: Json | None) -> Cell:
+def percent(found: Json | None) -> TableCell:
     """Return an estimate of a share, with its interval."""
     if not found or found["value"] is None:
-        return Cell(text=NONE)
+        return TableCell(text=NONE)
     text = f"{_fixed(100 * found['value'], 1)} %"
-    return Cell(text=text, interval=_interval(found, 100, 1))
+    return TableCell(text=text, interval=_interval(found, 100, 1))
 
 
-def points(found: Json | None) -> Cell:
+def points(found: Json | None) -> TableCell:
     """Return an estimate of a difference of shares in percentage points."""
     if not found or found["value"] is None:
-        return Cell(text=NONE)
+        return TableCell(text=NONE)
     text = _fixed(100 * found["value"], 1, "+")
-    return Cell(text=text, interval=_interval(found, 100, 1, "+"))
+    return TableCell(text=text, interval=_interval(found, 100, 1, "+"))
 
 
-def score(found: Json | None) -> Cell:
+def score(found: Json | None) -> TableCell:
     """Return an estimate of a mean score, two digits after the point."""
     if not found or found["value"] is None:
-        return Cell(text=NONE)
-    return Cell(text=_fixed(found["value"], 2), interval=_interval(found, 1, 2))
+        return TableCell(text=NONE)
+    return TableCell(text=_fixed(found["value"], 2), interval=_interval(found, 1, 2))
 
 
 def share(value: float | None) -> str:
@@ -113,11 +113,11 @@ def share(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.1f} %"
 
 
-def number(value: object) -> Cell:
+def number(value: object) -> TableCell:
     """Return a count or a mean, thousands apart."""
     if isinstance(value, int | float):
-        return Cell(text=f"{value:,}")
-    return Cell(text=NONE if value is None else str(value))
+        return TableCell(text=f"{value:,}")
+    return TableCell(text=NONE if value is None else str(value))
 
 
 def p_value(p: float | None) -> str:
@@ -285,43 +285,43 @@ def group_tables(files: RunFiles) -> list[GroupTables]:
     ]
 
 
-def corrected(asr: Json) -> Cell:
+def corrected(asr: Json) -> TableCell:
     """Return the error-corrected ASR of one judge, or why there is none."""
     found = asr["corrected"]
     if found is None and asr["proxy"]:
-        return Cell(text=NONE, interval="not for a proxy")
+        return TableCell(text=NONE, interval="not for a proxy")
     if found is None:
-        return Cell(text="", stamp="uncertified")
+        return TableCell(text="", stamp="uncertified")
     if found["refused"]:
-        return Cell(text="", stamp="not corrected", interval=str(found["refused"]))
+        return TableCell(text="", stamp="not corrected", interval=str(found["refused"]))
     return percent(found)
 
 
-def _plain_row(files: RunFiles, model: str, group: Json, judge: str) -> Row:
+def _plain_row(files: RunFiles, model: str, group: Json, judge: str) -> TableRow:
     asr = group["labels"].get("harmful", {}).get("asr", {}).get(judge, {})
     cells = [
         percent(asr.get("sampled")),
         percent(over_refusal_of(group)),
         points(group["discrimination"]),
         percent(degenerate_of(group)),
-        corrected(asr) if asr else Cell(text=NONE),
+        corrected(asr) if asr else TableCell(text=NONE),
     ]
     name = group_name(group)
-    return Row(header=model, cells=cells, group=name, style=style_of(files, model))
+    return TableRow(header=model, cells=cells, group=name, style=style_of(files, model))
 
 
-def _macro_row(files: RunFiles, model: str, results: Json, macro: Json, judge: str) -> Row:
+def _macro_row(files: RunFiles, model: str, results: Json, macro: Json, judge: str) -> TableRow:
     attacks = attacks_of(results, macro["suite"])
     cells = [
         percent(macro_asr(macro, judge)),
         percent(macro["over_refusal"]),
         points(macro["discrimination"]),
         percent(macro["degenerate"]),
-        Cell(text=NONE),
+        TableCell(text=NONE),
     ]
     families = len({group["family"] for group in attacks})
     name = f"{macro['suite']}, mean over {families} families of attacks, each counting alike"
-    return Row(header=model, cells=cells, group=name, style=style_of(files, model))
+    return TableRow(header=model, cells=cells, group=name, style=style_of(files, model))
 
 
 def safety_table(files: RunFiles, name: str, models: Mapping[str, Json]) -> Table:
@@ -346,7 +346,7 @@ def safety_table(files: RunFiles, name: str, models: Mapping[str, Json]) -> Tabl
             percent(harmful.get("neither")),
             points(group.get("generalisation_gap")),
         ]
-        rows.append(Row(header=model, cells=cells, style=style_of(files, model)))
+        rows.append(TableRow(header=model, cells=cells, style=style_of(files, model)))
     return Table(
         caption=f"{name}: refusing what is harmful, answering what is not.",
         columns=[
@@ -370,7 +370,7 @@ def safety_table(files: RunFiles, name: str, models: Mapping[str, Json]) -> Tabl
 def verdicts_table(files: RunFiles, name: str, models: Mapping[str, Json]) -> Table:
     """Return the refusal rules' verdicts, three ways, a model and label a row."""
     rows = [
-        Row(
+        TableRow(
             header=f"{model}, {label}",
             cells=[percent(found["verdicts"][kind]) for kind in found["verdicts"]],
             style=style_of(files, model),
@@ -398,13 +398,13 @@ def quality_table(files: RunFiles, name: str, models: Mapping[str, Json]) -> Tab
                 number(found["prompts"]),
                 number(found["answers"]),
                 number(rate["undetermined"] if rate else found["undetermined"]),
-                Cell(text=bounds(rate)),
+                TableCell(text=bounds(rate)),
                 *(percent(found["shares"].get(kind)) for kind in shares),
                 number(found["mean_reasoning_words"]),
                 number(found["mean_output_tokens"]),
             ]
             header = f"{model}, {label}"
-            rows.append(Row(header=header, cells=cells, style=style_of(files, model)))
+            rows.append(TableRow(header=header, cells=cells, style=style_of(files, model)))
     return Table(
         caption=f"{name}: how many, how complete, how readable. Bounds: ASR (harmful) or "
         "over-refusal (others) with every undetermined answer counted safe or unsafe.",
@@ -431,7 +431,7 @@ def curve_table(files: RunFiles, name: str, models: Mapping[str, Json]) -> Table
     """Return both curves over N of one group."""
     judge = headline_judge(files)
     rows = [
-        Row(
+        TableRow(
             header=f"{model}, {curve}@{point['n']}",
             cells=[percent(point), number(point["prompts"])],
             style=style_of(files, model),

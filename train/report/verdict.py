@@ -35,7 +35,7 @@ SURE = 0.05  # p below which a difference is told from chance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Headline:
     """What the page says first.
 
     Attributes:
@@ -53,17 +53,17 @@ class Verdict:
     changes: Sequence[str] = ()
 
 
-def verdict(files: RunFiles) -> Verdict:
+def verdict(files: RunFiles) -> Headline:
     """Return the verdict on the comparison that was fixed beforehand."""
     primary = files.comparison.get("primary")
     if not primary:
-        return Verdict(conclusion="Nothing is compared: fewer than two models are evaluated.")
+        return Headline(conclusion="Nothing is compared: fewer than two models are evaluated.")
     asked = (
         f"Fixed beforehand: {METRIC_NAMES[primary['metric']]} of {primary['model']} against "
         f"{primary['baseline']}, on the suite {primary['suite']} {_where(primary['attack'])}."
     )
     if not known(primary["difference"]):
-        return Verdict(
+        return Headline(
             conclusion="It can not be answered: no prompt has a verdict for both models.",
             question=asked,
             changes=_changes(files, primary["suite"]),
@@ -75,7 +75,7 @@ def verdict(files: RunFiles) -> Verdict:
         and one["metric"] in _shown_metrics(files)
         and known(one["difference"])
     ]
-    return Verdict(
+    return Headline(
         conclusion=_conclusion(primary),
         sureness=_sureness(primary),
         costs=[*_on_the_same(beside, primary["attack"]), *_under_attacks(beside)],

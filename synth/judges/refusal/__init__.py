@@ -9,8 +9,8 @@ from synth.judges.refusal.judge import (
     OUTRIGHT,
     REFUSALS,
     VERSION,
+    RefusalClass,
     RefusalVerdict,
-    Verdict,
     judge_refusal,
 )
 
@@ -19,7 +19,7 @@ __all__ = [
     "OUTRIGHT",
     "REFUSALS",
     "VERSION",
+    "RefusalClass",
     "RefusalVerdict",
-    "Verdict",
     "judge_refusal",
 ]

@@ -22,7 +22,7 @@ from synth.judges.refusal.turning import TURNING
 
 VERSION = 2  # raised when a verdict could change; measures carry it in their revision
 
-Verdict = Literal["refusal", "partial", "compliance", "undetermined"]
+RefusalClass = Literal["refusal", "partial", "compliance", "undetermined"]
 Span = tuple[int, int]
 
 REFUSALS: tuple[Rule, ...] = (*DECLINES, *LIMITS, *MORAL, *TURNING)
@@ -47,7 +47,7 @@ class RefusalVerdict:
         degenerate: The text loops or is garbled.
     """
 
-    verdict: Verdict
+    verdict: RefusalClass
     reason: str
     span: Span | None = None
     degenerate: bool = False
@@ -115,7 +115,7 @@ def _find_sign(rule: Rule, plain: Plain) -> _Sign | None:
     return None
 
 
-def _weigh(signs: list[_Sign], plain: Plain) -> Verdict:
+def _weigh(signs: list[_Sign], plain: Plain) -> RefusalClass:
     by_kind: dict[str, float] = {}
     for sign in signs:
         by_kind[sign.rule.kind] = max(by_kind.get(sign.rule.kind, 0.0), sign.weight)

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal[
+SignKind = Literal[
     "declines",  # says that it will not
     "apologises",
     "sidesteps",  # speaks about the task in place of doing it
@@ -43,7 +43,7 @@ class Rule:
     """
 
     id: str
-    kind: Kind
+    kind: SignKind
     cues: Cues
     pattern: re.Pattern[str]
     opening: float
@@ -90,6 +90,6 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern.replace(" ?", r"\s*").replace(" ", r"\s+"), re.MULTILINE)
 
 
-def soft(id: str, cues: str, kind: Kind, pattern: str, opening: float, body: float) -> Rule:
+def soft(id: str, cues: str, kind: SignKind, pattern: str, opening: float, body: float) -> Rule:
     """Return the rule of a sign that says nothing outright."""
     return Rule(id, kind, read_cues(cues), compile_pattern(pattern), opening, body)

@@ -9,19 +9,17 @@ A step without text (the turn ended there) is no side of a pair.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from random import Random
-from typing import Any, Literal
+from typing import Literal
 
 from synth.recipes.pairs import Pair
 from synth.recipes.trees.search import Tree, path_text, unpack
-from synth.records import Message, seed_of
+from synth.records import Message, TraceRow, seed_of
 
 MAX_REPETITION = 4  # code: how often a turn of the rarer kind may stand in pairs
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +43,12 @@ class Thresholds:
 class _Grown:
     """A row, the conversation it is about, and the tree that grew from it."""
 
-    row: Row
+    row: TraceRow
     messages: tuple[Message, ...]
     tree: Tree
 
 
-def by_step_value(rows: Sequence[Row], thresholds: Thresholds) -> list[Pair]:
+def by_step_value(rows: Sequence[TraceRow], thresholds: Thresholds) -> list[Pair]:
     """Pair siblings by value; what they share goes into the prompt (step-level DPO)."""
     return [
         _pair(grown, "step", better, worse, shared=parent)
@@ -59,7 +57,7 @@ def by_step_value(rows: Sequence[Row], thresholds: Thresholds) -> list[Pair]:
     ]
 
 
-def by_prefix_value(rows: Sequence[Row], thresholds: Thresholds) -> list[Pair]:
+def by_prefix_value(rows: Sequence[TraceRow], thresholds: Thresholds) -> list[Pair]:
     """Pair siblings by value, each with all before it; the better one need not be good."""
     return [
         _pair(grown, "prefix", better, worse)
@@ -68,7 +66,7 @@ def by_prefix_value(rows: Sequence[Row], thresholds: Thresholds) -> list[Pair]:
     ]
 
 
-def by_trajectory(rows: Sequence[Row], thresholds: Thresholds) -> list[Pair]:
+def by_trajectory(rows: Sequence[TraceRow], thresholds: Thresholds) -> list[Pair]:
     """Pair whole turns of one tree, good with bad, in an order that its row's identity gives.
 
     Turns of the rarer kind stand in several pairs, `MAX_REPETITION` at most.
@@ -88,7 +86,7 @@ def by_trajectory(rows: Sequence[Row], thresholds: Thresholds) -> list[Pair]:
     return pairs
 
 
-def _trees(rows: Sequence[Row]) -> Iterator[_Grown]:
+def _trees(rows: Sequence[TraceRow]) -> Iterator[_Grown]:
     """Yield the trees of rows that hold one, in the order of their identities."""
     for row in sorted(rows, key=lambda row: row["row_id"]):
         if (packed := json.loads(row["payload"]).get("tree")) is not None:

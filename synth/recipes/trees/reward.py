@@ -21,7 +21,7 @@ from synth.errors import BadInput, Invalid
 from synth.judges.base import delimit
 from synth.prompts import load_text, render
 from synth.recipes.surgery import OUTPUT_CLOSE, STEP_CLOSE, final_answer, is_terminal, without_marks
-from synth.recipes.trees.search import Evaluation, Sample, Sampled, Score
+from synth.recipes.trees.search import NodeRating, RateTurn, Sample, Sampled
 from synth.records import Message, Sampling, Seed
 
 APOLOGY, APOLOGY_CHARS = "sorry", 350  # code
@@ -71,7 +71,7 @@ Rate = Callable[[Finished, Chat, Sampling], Awaitable[Ratings]]
 """Rates a finished turn; asks the chat, under the sampling, where it needs a model."""
 
 
-def evaluation(ratings: Ratings, *, k1: float, k2: float, cut: bool) -> Evaluation:
+def evaluation(ratings: Ratings, *, k1: float, k2: float, cut: bool) -> NodeRating:
     """Return what ratings are worth to the search.
 
     Raises:
@@ -79,12 +79,12 @@ def evaluation(ratings: Ratings, *, k1: float, k2: float, cut: bool) -> Evaluati
     """
     safety, helpfulness, unparsed = ratings
     if safety is None or helpfulness is None:
-        return Evaluation(None, cut, unparsed)
+        return NodeRating(None, cut, unparsed)
     for name, value in (("safety", safety), ("helpfulness", helpfulness)):
         if not -1 <= value <= 1:  # also catches what is no number
             rule = f"must rate {name} within -1 and 1"
             raise BadInput(file="config", field="options.stair.reward", value=value, rule=rule)
-    return Evaluation((k1 + k2) * safety + k1 * safety * helpfulness, cut, unparsed)
+    return NodeRating((k1 + k2) * safety + k1 * safety * helpfulness, cut, unparsed)
 
 
 async def paper(finished: Finished, chat: Chat, sampling: Sampling) -> Ratings:
@@ -227,15 +227,17 @@ def writer(chat: Chat, messages: Sequence[Message], drawing: Drawing) -> Sample:
     return write
 
 
-def rater(chat: Chat, seed: Seed, rate: Rate, sampling: Sampling, *, k1: float, k2: float) -> Score:
+def rater(
+    chat: Chat, seed: Seed, rate: Rate, sampling: Sampling, *, k1: float, k2: float
+) -> RateTurn:
     """Return what rates a turn after `seed`; one too long to be asked about has no value."""
 
-    async def score(text: str, cut: bool) -> Evaluation:
+    async def score(text: str, cut: bool) -> NodeRating:
         finished = Finished(seed=seed, text=text, cut=cut)
         try:
             ratings = await rate(finished, chat, sampling)
         except Invalid:
-            return Evaluation(None, cut)
+            return NodeRating(None, cut)
         return evaluation(ratings, k1=k1, k2=k2, cut=cut)
 
     return score

@@ -32,7 +32,7 @@ MAX_UNRATED = 3  # ours: evaluations of a node that may fail to give a value
 UNVISITED = math.inf  # ours: the code has 100 c, which this is for rewards of any size
 
 
-class Evaluation(NamedTuple):
+class NodeRating(NamedTuple):
     """What one look at a node gave.
 
     Attributes:
@@ -72,7 +72,7 @@ class Node:
     value_sum: float = 0.0
     reward: float | None = None
     unrated: int = 0
-    ready: Evaluation | None = None
+    ready: NodeRating | None = None
 
     @property
     def value(self) -> float | None:
@@ -135,7 +135,7 @@ def best_end(tree: Tree) -> int | None:
     return max(ends, key=lambda place: (nodes[place].reward, nodes[place].visits), default=None)
 
 
-def pack(tree: Tree) -> dict[str, list[Any]]:
+def pack_tree(tree: Tree) -> dict[str, list[Any]]:
     """Return the nodes as JSON data, a list for each of their fields that a reader needs."""
     nodes = tree.nodes
     return {
@@ -149,7 +149,7 @@ def pack(tree: Tree) -> dict[str, list[Any]]:
 
 
 def unpack(data: Mapping[str, list[Any]]) -> Tree:
-    """Invert `pack`."""
+    """Invert `pack_tree`."""
     columns = (data[name] for name in ("parent", "text", "terminal", "visits", "value_sum"))
     tree = new_tree()
     for parent, text, terminal, *_ in list(zip(*columns, strict=True))[1:]:
@@ -191,11 +191,11 @@ class Sampled(NamedTuple):
 Sample = Callable[[str, bool], Awaitable[Sampled]]
 """Goes on from a text: by one step, or to the end of the answer where the flag is set."""
 
-Score = Callable[[str, bool], Awaitable[Evaluation]]
+RateTurn = Callable[[str, bool], Awaitable[NodeRating]]
 """Rates a whole turn of the model, and is told whether it was cut."""
 
 
-async def grow(sample: Sample, score: Score, rules: Rules, random: Random) -> Tree:
+async def grow(sample: Sample, score: RateTurn, rules: Rules, random: Random) -> Tree:
     """Grow the tree of one prompt.
 
     Args:
@@ -209,16 +209,16 @@ async def grow(sample: Sample, score: Score, rules: Rules, random: Random) -> Tr
         if tree.nodes[ROOT].closed:
             break
         tree.counts["iterations"] += 1
-        place = select(tree, ROOT, rules.exploration, random)
+        place = select_leaf(tree, ROOT, rules.exploration, random)
         if may_expand(tree.nodes[place], rules.depth):
             await expand(tree, place, rules.width, sample, score)
-            place = select(tree, place, rules.exploration, random)
-        back_up(tree, place, await evaluate(tree, place, sample, score))
+            place = select_leaf(tree, place, rules.exploration, random)
+        back_up(tree, place, await evaluate_node(tree, place, sample, score))
     await visit_the_rest(tree, sample, score)
     return tree
 
 
-def select(tree: Tree, place: int, exploration: float, random: Random) -> int:
+def select_leaf(tree: Tree, place: int, exploration: float, random: Random) -> int:
     """Descend from a node to a leaf, by the best bound; chance decides between equals."""
     while True:
         node = tree.nodes[place]
@@ -245,7 +245,7 @@ def may_expand(node: Node, depth: int) -> bool:
     return node.visits > 0 and not node.children and not node.terminal and node.depth < depth
 
 
-async def expand(tree: Tree, place: int, width: int, sample: Sample, score: Score) -> None:
+async def expand(tree: Tree, place: int, width: int, sample: Sample, score: RateTurn) -> None:
     """Give a node `width` children, less those that say the same; evaluate them ahead.
 
     Where the model's context is full nothing can be written, and no child comes of it.
@@ -259,12 +259,12 @@ async def expand(tree: Tree, place: int, width: int, sample: Sample, score: Scor
     children = [
         add_child(tree, place, step.text, terminal=step.end == "answer") for step in distinct
     ]
-    found = await gather_calls(evaluate(tree, child, sample, score) for child in children)
+    found = await gather_calls(evaluate_node(tree, child, sample, score) for child in children)
     for child, evaluation in zip(children, found, strict=True):
         tree.nodes[child].ready = evaluation
 
 
-async def evaluate(tree: Tree, place: int, sample: Sample, score: Score) -> Evaluation:
+async def evaluate_node(tree: Tree, place: int, sample: Sample, score: RateTurn) -> NodeRating:
     """Return a node's next evaluation.
 
     A terminal node's reward is asked for once. From any other node the model writes on to the
@@ -276,7 +276,7 @@ async def evaluate(tree: Tree, place: int, sample: Sample, score: Score) -> Eval
         ready, node.ready = node.ready, None
         return ready
     if node.reward is not None:
-        return Evaluation(node.reward)
+        return NodeRating(node.reward)
     text = path_text(tree, place)
     if node.terminal:
         return await score(text, False)
@@ -285,7 +285,7 @@ async def evaluate(tree: Tree, place: int, sample: Sample, score: Score) -> Eval
     return await score(text + rest.text, rest.end == "cut")
 
 
-def back_up(tree: Tree, place: int, evaluation: Evaluation) -> None:
+def back_up(tree: Tree, place: int, evaluation: NodeRating) -> None:
     """Add an evaluation to a node and to all above it; one without a value counts as no visit."""
     node, value = tree.nodes[place], evaluation.value
     tree.counts["truncated"] += evaluation.cut
@@ -301,9 +301,9 @@ def back_up(tree: Tree, place: int, evaluation: Evaluation) -> None:
         above.value_sum += value
 
 
-async def visit_the_rest(tree: Tree, sample: Sample, score: Score) -> None:
+async def visit_the_rest(tree: Tree, sample: Sample, score: RateTurn) -> None:
     """Visit every node once that never was, without expanding."""
     left = [at for at, node in enumerate(tree.nodes) if not node.visits and not node.closed]
-    found = await gather_calls(evaluate(tree, place, sample, score) for place in left)
+    found = await gather_calls(evaluate_node(tree, place, sample, score) for place in left)
     for place, evaluation in zip(left, found, strict=True):
         back_up(tree, place, evaluation)

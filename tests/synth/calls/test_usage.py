@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from synth import storage
 from synth.calls.usage import Usage, cost, read_usage, total_usage
 from synth.config.schema import EndpointConfig, ModelConfig
-from synth.estimate import estimate
+from synth.estimate import estimate_cost
 from synth.records import Reply
 from synth.run import Run
 from synth.status import Status, read_status
-from synth.synthesize import Options, synthesize
+from synth.synthesize import RunOptions, synthesize
 from tests.synth.fault_server import FaultServer, running
 from tests.synth.test_status import make_run
 
@@ -62,7 +62,7 @@ async def make_traces(folder: Path, server: FaultServer) -> tuple[Run, Status]:
     endpoint = EndpointConfig.model_validate({"base_url": server.url, "model": "big", **PRICES})
     changes = {"teacher": ModelConfig(endpoint=endpoint)}
     run = replace(run, config=run.config.model_copy(update=changes))
-    await synthesize(run, None, Options())
+    await synthesize(run, None, RunOptions())
     manifest = {"accepted": {"echo": 4}, "drops": {}, "acceptance": []}
     storage.replace(f"{folder}/curated/p/manifest.json", json.dumps(manifest).encode())
     return run, read_status(str(folder))
@@ -76,7 +76,7 @@ async def test_the_cost_of_an_accepted_row(tmp_path: Path) -> None:
     assert status.cost.total == pytest.approx(20 * each)
     assert status.cost_per_accepted("p") == pytest.approx(5 * each)
     more = replace(run, config=run.config.model_copy(update={"samples": 3}))
-    assert estimate(more, None).expected_cost == pytest.approx(40 * each)
+    assert estimate_cost(more, None).expected_cost == pytest.approx(40 * each)
 
 
 async def test_a_cost_that_nobody_counted_is_undetermined(tmp_path: Path) -> None:
@@ -89,5 +89,5 @@ async def test_a_cost_that_nobody_counted_is_undetermined(tmp_path: Path) -> Non
     assert status.cost is not None
     assert status.cost.total is None
     assert status.cost_per_accepted("p") is None
-    assert estimate(run, None).expected_cost is None
-    assert estimate(run, None).expected_tokens is None
+    assert estimate_cost(run, None).expected_cost is None
+    assert estimate_cost(run, None).expected_tokens is None

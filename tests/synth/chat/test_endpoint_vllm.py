@@ -17,7 +17,7 @@ from synth.pools.layout import PoolPlan
 from synth.records import ABILITIES, Message, Sampling
 from synth.run import load_run
 from synth.status import read_status
-from synth.synthesize import Options
+from synth.synthesize import RunOptions
 from synth.workspace.workspace import Workspace
 from tests.synth.vllm_server import SERVED, serving
 
@@ -143,7 +143,7 @@ def test_a_run_without_ray(url: str, tmp_path: Path) -> None:
         teacher=ModelConfig(endpoint=endpoint),
         limits=Limits(workers=0, call_timeout_s=120),
     )
-    make_traces(load_run(config), Options())
+    make_traces(load_run(config), RunOptions())
     table = Workspace(config.run).traces()
     assert len(table) == 8
     assert set(table["outcome"].to_pylist()) <= {"ok", "unparsed", "truncated"}

@@ -17,7 +17,7 @@ from synth.errors import BadInput, PoolDown
 from synth.pools.layout import PoolPlan, plan_pools
 from synth.records import ABILITIES, Ability, Sampling
 from synth.run import Run
-from synth.synthesize import Options, synthesize
+from synth.synthesize import RunOptions, synthesize
 from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_items
 from tests.synth.fault_server import Fault, FaultServer, always, at_first, running
@@ -133,7 +133,7 @@ async def test_the_next_batch_asks_nothing_but_its_items(tmp_path: Path) -> None
                 sampling=Sampling(),
                 fingerprint="f",
             )
-            await asyncio.to_thread(run_batch, config, Options(), batch)
+            await asyncio.to_thread(run_batch, config, RunOptions(), batch)
     assert len(server.requests) == 2 + 3 + 3
 
 
@@ -154,7 +154,7 @@ async def test_a_run_ends_before_its_first_row(tmp_path: Path) -> None:
     server.key = "another"
     async with running(server):
         with pytest.raises(BadInput, match="refuses it"):
-            await synthesize(with_endpoint(tmp_path, server), None, Options())
+            await synthesize(with_endpoint(tmp_path, server), None, RunOptions())
     assert Workspace(str(tmp_path)).finished() == []
 
 
@@ -162,9 +162,9 @@ async def test_a_finished_run_asks_nobody(tmp_path: Path) -> None:
     server = FaultServer()
     server.key = "hush-hush"
     async with running(server):
-        await synthesize(with_endpoint(tmp_path, server), None, Options())
+        await synthesize(with_endpoint(tmp_path, server), None, RunOptions())
         asked = len(server.requests)
-        assert await synthesize(with_endpoint(tmp_path, server), None, Options()) == {"ok": 20}
+        assert await synthesize(with_endpoint(tmp_path, server), None, RunOptions()) == {"ok": 20}
     assert len(server.requests) == asked == 21
     assert not holding(b"hush-hush", tmp_path)
     assert holding(b"SOME_KEY", tmp_path)

@@ -9,8 +9,9 @@ import pytest
 from synth.curate import Drop, Policy, accept, load_policy
 from synth.curate.arms import make_arms
 from synth.curate.shards import completion_of
-from synth.recipes.base import Recipe, Row, Step, Train
+from synth.recipes.base import Recipe, Step, Train
 from synth.recipes.r1_act import R1_ACT
+from synth.records import TraceRow
 from tests.synth.curate.test_selection import PROMPTS, judge_all, kept, reasons, run
 from tests.synth.curate.test_stage import make_config, read_rows, run_stage
 from tests.synth.traces import HELPING, THOUGHT, make_table, make_trace, publish_traces
@@ -77,7 +78,7 @@ def test_the_rules_judge_supervised_traces_alone() -> None:
 
 
 def test_a_recipes_own_rule_comes_before_all_others() -> None:
-    def keep(row: Row) -> str | None:
+    def keep(row: TraceRow) -> str | None:
         assert row["outcome"] == "ok"
         assert row["step"] == 1
         return None if row["raw"] == "fine" else f"raw is {row['raw']}"
@@ -98,7 +99,7 @@ def test_a_recipes_own_rule_comes_before_all_others() -> None:
 
 
 def test_a_recipes_own_rule_waits_for_its_last_step() -> None:
-    def keep(row: Row) -> str | None:
+    def keep(row: TraceRow) -> str | None:
         raise AssertionError("these traces are not those it is about")
 
     rows = [make_trace(PROMPTS[0], recipe="two", step=0)]

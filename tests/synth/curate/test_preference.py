@@ -17,8 +17,9 @@ from synth.curate.arms import make_arms
 from synth.curate.preference import make_preferences
 from synth.curate.rules import Drop
 from synth.curate.shards import is_heldout
-from synth.recipes.base import Recipe, Row, Train
+from synth.recipes.base import Recipe, Train
 from synth.recipes.pairs import Pair
+from synth.records import TraceRow
 from synth.workspace.stage import Manifest
 from tests.synth.curate.test_stage import TOPICS, make_config, run_stage, write_policy
 from tests.synth.traces import make_refused, make_trace, publish_traces
@@ -209,7 +210,7 @@ def test_stale_traces_are_in_nothing(tmp_path: Path) -> None:
 
 
 def test_a_trace_of_the_supervised_step_may_be_in_pairs_too(tmp_path: Path) -> None:
-    def over_warm_up(rows: Sequence[Row]) -> list[Pair]:
+    def over_warm_up(rows: Sequence[TraceRow]) -> list[Pair]:
         by_seed = {row["seed_id"]: row for row in rows if row["step"] == 2}
         before = [row for row in rows if row["step"] == 0]
         return [make_pair(by_seed[row["seed_id"]], row) for row in before]
@@ -241,7 +242,7 @@ def test_every_training_sees_the_current_traces_before_it() -> None:
     seen: dict[str, list[tuple[int, str]]] = {}
 
     def watch(name: str) -> Any:
-        def pairs(rows: Sequence[Row]) -> list[Pair]:
+        def pairs(rows: Sequence[TraceRow]) -> list[Pair]:
             assert [row["row_id"] for row in rows] == sorted(row["row_id"] for row in rows)
             assert all(json.loads(row["payload"]) == {"decision": "help"} for row in rows)
             seen[name] = sorted((row["step"], row["split"]) for row in rows)
@@ -262,7 +263,7 @@ def test_every_training_sees_the_current_traces_before_it() -> None:
 
 
 def forged(changes: Mapping[str, Any]) -> Any:
-    def pairs(rows: Sequence[Row]) -> list[Pair]:
+    def pairs(rows: Sequence[TraceRow]) -> list[Pair]:
         good, bad, other = rows
         made: dict[str, Any] = {"other_seed": other["seed_id"], "other_row": other["row_id"]}
         told: dict[str, Any] = {name: made.get(value, value) for name, value in changes.items()}
@@ -289,7 +290,7 @@ def test_a_pair_that_can_be_none_is_a_fault(changes: dict[str, str], match: str)
 
 
 def test_a_pair_made_twice_is_there_once() -> None:
-    def twice(rows: Sequence[Row]) -> list[Pair]:
+    def twice(rows: Sequence[TraceRow]) -> list[Pair]:
         good, *bad = sorted(rows, key=lambda row: row["sample_index"])
         return [make_pair(good, row) for row in (*bad, *bad)]
 

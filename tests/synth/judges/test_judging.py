@@ -17,7 +17,7 @@ from synth.judges import JUDGES
 from synth.judges.base import Exchange, ModelJudge, Verdict
 from synth.records import Message
 from synth.status import read_status
-from synth.synthesize import Options
+from synth.synthesize import RunOptions
 from synth.workspace.workspace import batch_workspace
 from tests.synth import guards
 
@@ -41,7 +41,7 @@ def runner(folder: Path, **limits: float) -> RunBatch:
         teacher=ModelConfig(model="scripted"),
         limits=Limits.model_validate({"workers": 0, "pool_deadline_s": 0.5} | limits),
     )
-    return partial(run_batch, config, Options())
+    return partial(run_batch, config, RunOptions())
 
 
 def judged(folder: Path, script: str, texts: list[str], judge: ModelJudge = GUARD) -> list[Verdict]:

@@ -13,9 +13,9 @@ from synth.measures import (
     MEASURES,
     Judgement,
     ensure_measures,
+    measure_revisions,
     publish_measure,
     read_measures,
-    revisions,
 )
 from synth.workspace.workspace import Workspace
 from tests.synth.traces import (
@@ -143,7 +143,7 @@ def test_missing_judgements_are_made_once_and_never_replaced(tmp_path: Path) -> 
     workspace = str(tmp_path)
     rows = [make_trace(f"Question {i}?") for i in range(6)]
     [first, *_] = publish_traces(workspace, rows[:4])
-    revision = revisions(["length"], [GUIDELINES])["length"]
+    revision = measure_revisions(["length"], [GUIDELINES])["length"]
     mine = [Judgement(-1.0, "mine", "")] * 4
     publish_measure(workspace, "length", revision, first, [r["row_id"] for r in rows[:4]], mine)
     publish_traces(workspace, rows[4:])
@@ -178,7 +178,7 @@ def test_only_finished_traces_are_judged(tmp_path: Path) -> None:
 
 
 def test_only_leakage_depends_on_the_guidelines() -> None:
-    with_set, without = revisions(MEASURES, [GUIDELINES]), revisions(MEASURES, [])
+    with_set, without = measure_revisions(MEASURES, [GUIDELINES]), measure_revisions(MEASURES, [])
     assert [name for name in MEASURES if with_set[name] != without[name]] == ["leakage"]
 
 

@@ -19,7 +19,7 @@ from synth.pools.layout import chats_of, check_fit, plan_pools
 from synth.pools.replica import open_engine
 from synth.recipes import Models, Recipe, Step
 from synth.records import Item, Message, Reply, Sampling, Trace
-from synth.synthesize import Options
+from synth.synthesize import RunOptions
 from tests.synth import factories
 from tests.synth.factories import make_items
 
@@ -179,6 +179,6 @@ def test_a_step_calls_both_kinds_of_models_and_both_are_counted(tmp_path: Path) 
         sampling=Sampling(),
         fingerprint="f" * 24,
     )
-    [table] = run_batch(config, Options(), batch)
+    [table] = run_batch(config, RunOptions(), batch)
     assert table["outcome"].to_pylist() == ["ok"] * 4
     assert table["calls"].to_pylist() == [2] * 4

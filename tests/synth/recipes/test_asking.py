@@ -15,7 +15,7 @@ from synth.judges import JUDGES
 from synth.judges.base import Exchange, ModelJudge, Verdict, undetermined
 from synth.recipes.asking import ask_judge
 from synth.records import Message, Sampling
-from synth.synthesize import Options
+from synth.synthesize import RunOptions
 from synth.workspace.workspace import batch_workspace
 
 SCRIPT = "tests.synth.guards:troubled"
@@ -64,7 +64,7 @@ def test_verdicts_are_those_of_the_batch(tmp_path: Path) -> None:
     model = ModelConfig(model="scripted", engine_args={"script": SCRIPT})
     assert isinstance(GUARD, ModelJudge)
     workspace = batch_workspace(str(tmp_path), "verdicts", asking_revision(GUARD, model))
-    run = partial(run_batch, config, Options())
+    run = partial(run_batch, config, RunOptions())
     batch = judge_exchanges(run, workspace, GUARD, model, exchanges, "judge")
     chat = ScriptedChat(load_script(SCRIPT))
     assert [asyncio.run(ask_judge(GUARD, one, chat)) for one in exchanges] == batch

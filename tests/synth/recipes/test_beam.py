@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synth.models.families import OUTPUT_OPEN, STEP_OPEN
-from synth.recipes.bestof import BeamOptions, Found, step_beam
+from synth.recipes.bestof import BeamOptions, SearchResult, step_beam
 from synth.recipes.surgery import OUTPUT_CLOSE, STEP_CLOSE, parse_steps
 from synth.records import Message, Reply, Sampling, digest
 
@@ -77,7 +77,9 @@ def two_levels() -> tuple[Tree, Reward]:
     return tree, Reward(scores)
 
 
-async def search(tree: Tree, reward: Reward, sampling: Sampling = BRIEF, **options: int) -> Found:
+async def search(
+    tree: Tree, reward: Reward, sampling: Sampling = BRIEF, **options: int
+) -> SearchResult:
     return await step_beam(ASKED, tree, reward, sampling, BeamOptions.model_validate(options))
 
 

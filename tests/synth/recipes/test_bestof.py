@@ -14,7 +14,7 @@ from synth.recipes.bestof import (
     BestOfNOptions,
     aggregate_scores,
     prm_best_of_n,
-    rate,
+    rate_text,
     step_ends,
 )
 from synth.recipes.surgery import write_steps
@@ -123,7 +123,7 @@ async def test_the_steps_of_an_answer_are_scored_at_their_ends(
     text = write_steps(["What is asked?", "It is safe."], "Use a whetstone.")
     ends = step_ends(text)
     reward = Reward({text[: ends[0]]: 1.0, text[: ends[1]]: -2.0, text: 1.0})
-    assert await rate(reward, ASKED, text, how) == value
+    assert await rate_text(reward, ASKED, text, how) == value
     assert reward.asked == ([text] if how == "last" else [text[:end] for end in ends])
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.recipes.pairs import Row, by_outcome, by_reflection, make_pair, think_text
-from synth.records import digest
+from synth.recipes.pairs import by_outcome, by_reflection, make_pair, think_text
+from synth.records import TraceRow, digest
 from tests.synth.traces import make_trace
 
 Drawn = tuple[int, str, bool | None]  # seed, answer, outcome
@@ -21,14 +21,14 @@ DRAWN = st.lists(
 CAPS = st.none() | st.integers(1, 4)
 
 
-def make_rows(drawn: Sequence[Drawn]) -> list[Row]:
+def make_rows(drawn: Sequence[Drawn]) -> list[TraceRow]:
     return [
         make_trace(f"Question {seed}?", answer=answer, payload={"good": good}, sample_index=index)
         for index, (seed, answer, good) in enumerate(drawn)
     ]
 
 
-def good(row: Row) -> bool | None:
+def good(row: TraceRow) -> bool | None:
     return json.loads(row["payload"])["good"]
 
 
@@ -102,11 +102,11 @@ def test_a_pair_across_seeds_can_not_be_made() -> None:
         make_pair(make_trace("Why?"), make_trace("How?"), think_text, "outcome")
 
 
-def make_chain(seed: int, sample: int = 0) -> Row:
+def make_chain(seed: int, sample: int = 0) -> TraceRow:
     return make_trace(f"Question {seed}?", answer=f"chain {sample}", sample_index=sample)
 
 
-def make_reflection(chain: Row, index: int, sample: int = 0, answer: str = "No.") -> Row:
+def make_reflection(chain: TraceRow, index: int, sample: int = 0, answer: str = "No.") -> TraceRow:
     return make_trace(
         chain["prompt"],
         row_id=digest(chain["row_id"], index, sample),

@@ -15,7 +15,7 @@ from synth.recipes.sgasa import SGASA, pairs, sgasa, why_not
 from synth.recipes.sgasa_asking import PerLabel, SgasaOptions
 from synth.recipes.sgasa_items import ANSWERS, GUIDELINES, PROMPTS, SAMPLES, guideline_items
 from synth.records import Item, Message, Reply, Sampling
-from synth.synthesize import Options, synthesize
+from synth.synthesize import RunOptions, synthesize
 from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_run, make_seed
 from tests.synth.sgasa_scripts import (
@@ -244,7 +244,7 @@ async def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
         run = make_run(
             tmp_path, sgasa(options), "sgasa", seeds=SEEDS, teacher=model, options=chosen
         )
-        await synthesize(run, None, Options())
+        await synthesize(run, None, RunOptions())
         rows = Workspace(str(tmp_path)).traces().to_pylist()
         return Counter((row["step"], row["label"]) for row in rows)
 

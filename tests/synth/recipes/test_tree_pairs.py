@@ -24,7 +24,7 @@ from synth.recipes.trees.search import (
     add_child,
     grow,
     new_tree,
-    pack,
+    pack_tree,
     path_text,
     unpack,
 )
@@ -47,7 +47,7 @@ def family(*children: tuple[str, float, int, bool]) -> Tree:
 
 
 def row_of(tree: Tree, **fields: Any) -> dict[str, Any]:
-    return make_trace(payload={"round": 1, "tree": pack(tree)}, **fields)
+    return make_trace(payload={"round": 1, "tree": pack_tree(tree)}, **fields)
 
 
 def sides(pairs: list[Pair]) -> list[tuple[str, str]]:
@@ -196,7 +196,7 @@ def _value(tree: Tree, turn: str, ends: bool) -> float:
 async def test_a_tree_survives_its_file() -> None:
     for seed in range(5):
         tree = await grown(seed)
-        again = unpack(pack(tree))
+        again = unpack(pack_tree(tree))
         shown = ("parent", "text", "depth", "terminal", "children", "visits", "value_sum", "reward")
         for one, two in itertools.zip_longest(tree.nodes, again.nodes):
             assert all(getattr(one, name) == getattr(two, name) for name in shown)

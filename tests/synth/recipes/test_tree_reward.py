@@ -23,7 +23,7 @@ from synth.recipes.trees.reward import (
     released,
     writer,
 )
-from synth.recipes.trees.search import Evaluation, Sampled
+from synth.recipes.trees.search import NodeRating, Sampled
 from synth.records import ABILITIES, Message, Sampling
 from tests.synth.factories import make_seed
 
@@ -148,7 +148,7 @@ async def test_an_answer_that_can_not_be_rated_has_no_value() -> None:
     chat = ScriptedChat(["Hm."] * RATING_TRIES)
     ratings = await paper(finished("Knead it well."), chat, RATING)
     assert ratings == Ratings(None, None, RATING_TRIES)
-    assert evaluation(ratings, k1=1, k2=1, cut=True) == Evaluation(None, True, RATING_TRIES)
+    assert evaluation(ratings, k1=1, k2=1, cut=True) == NodeRating(None, True, RATING_TRIES)
 
 
 @pytest.mark.parametrize("able", [True, False])
@@ -210,7 +210,7 @@ async def test_a_turn_too_long_to_be_rated_has_no_value() -> None:
         raise Invalid("too long")
 
     score = rater(ScriptedChat(script), make_seed(), paper, RATING, k1=1, k2=1)
-    assert await score("some answer", True) == Evaluation(None, True)
+    assert await score("some answer", True) == NodeRating(None, True)
 
 
 DRAWING = Drawing(temperature=1.2, top_p=0.9, top_k=50, step_tokens=8, rollout_tokens=20)

@@ -16,8 +16,8 @@ from synth.recipes.surgery import OUTPUT_CLOSE, STEP_CLOSE
 from synth.recipes.trees.pairs import Thresholds, by_step_value
 from synth.recipes.trees.search import (
     UNVISITED,
-    Evaluation,
     Node,
+    NodeRating,
     Rules,
     Sampled,
     Tree,
@@ -26,9 +26,9 @@ from synth.recipes.trees.search import (
     grow,
     may_expand,
     new_tree,
-    pack,
+    pack_tree,
     path_text,
-    select,
+    select_leaf,
     upper_bound,
     upwards,
 )
@@ -57,7 +57,7 @@ def facts(tree: Tree) -> dict[tuple[str, ...], Any]:
 
 
 def pairs_of(tree: Tree, thresholds: Thresholds) -> list[tuple[str, str, str, bool, bool]]:
-    pairs = by_step_value([make_trace(payload={"tree": pack(tree)})], thresholds)
+    pairs = by_step_value([make_trace(payload={"tree": pack_tree(tree)})], thresholds)
     return sorted(
         (
             pair.prompt[1]["content"] if len(pair.prompt) > 1 else "",
@@ -110,7 +110,7 @@ async def test_the_same_chance_grows_the_same_tree() -> None:
     first, second = World(7), World(7)
     one = await grow(first.sample, first.score, RULES, Random(3))
     two = await grow(second.sample, second.score, RULES, Random(3))
-    assert json.dumps(pack(one)) == json.dumps(pack(two))
+    assert json.dumps(pack_tree(one)) == json.dumps(pack_tree(two))
 
 
 def test_the_bound_by_hand() -> None:
@@ -136,19 +136,19 @@ def two_children(*, visits: tuple[int, int], sums: tuple[float, float]) -> Tree:
 def test_the_better_bound_is_chosen() -> None:
     # a: 1 + 1.5 * sqrt(ln 12 / 10) = 1.748; b: 0.5 + 1.5 * sqrt(ln 12 / 1) = 2.865
     tree = two_children(visits=(10, 1), sums=(10.0, 0.5))
-    assert select(tree, 0, 1.5, Random(0)) == 2
-    assert select(tree, 0, 0.0, Random(0)) == 1  # by value alone
+    assert select_leaf(tree, 0, 1.5, Random(0)) == 2
+    assert select_leaf(tree, 0, 0.0, Random(0)) == 1  # by value alone
 
 
 def test_what_was_never_visited_comes_first() -> None:
     tree = two_children(visits=(1, 0), sums=(10**6, 0.0))
-    assert select(tree, 0, 1.5, Random(0)) == 2
+    assert select_leaf(tree, 0, 1.5, Random(0)) == 2
 
 
 def test_chance_decides_between_equals() -> None:
     tree = two_children(visits=(0, 0), sums=(0.0, 0.0))
     chance = Random(0)
-    assert Counter(select(tree, 0, 1.5, chance) for _ in range(100)).keys() == {1, 2}
+    assert Counter(select_leaf(tree, 0, 1.5, chance) for _ in range(100)).keys() == {1, 2}
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,8 @@ async def never_ends(turn: str, to_the_end: bool) -> Sampled:
     return Sampled(f"{STEP_OPEN}{Random(turn).random()}{STEP_CLOSE}", "step")
 
 
-async def plain_score(turn: str, cut: bool) -> Evaluation:
-    return Evaluation(0.0, cut)
+async def plain_score(turn: str, cut: bool) -> NodeRating:
+    return NodeRating(0.0, cut)
 
 
 async def test_one_iteration_visits_the_root_alone() -> None:
@@ -221,9 +221,9 @@ async def test_an_ending_is_rated_once() -> None:
     async def ends(turn: str, to_the_end: bool) -> Sampled:
         return Sampled(f"{OUTPUT_OPEN}yes{OUTPUT_CLOSE}", "answer")
 
-    async def score(turn: str, cut: bool) -> Evaluation:
+    async def score(turn: str, cut: bool) -> NodeRating:
         asked[turn] += 1
-        return Evaluation(1.0, cut)
+        return NodeRating(1.0, cut)
 
     tree = await grow(ends, score, RULES, Random(0))
     ending = tree.nodes[1]
@@ -234,10 +234,10 @@ async def test_an_ending_is_rated_once() -> None:
 async def test_what_can_not_be_rated_gets_no_value_and_is_given_up() -> None:
     calls = 0
 
-    async def unreadable(turn: str, cut: bool) -> Evaluation:
+    async def unreadable(turn: str, cut: bool) -> NodeRating:
         nonlocal calls
         calls += 1
-        return Evaluation(None, cut, 2)
+        return NodeRating(None, cut, 2)
 
     tree = await grow(never_ends, unreadable, RULES, Random(0))
     assert (calls, len(tree.nodes), tree.nodes[0].visits) == (3, 1, 0)
@@ -252,15 +252,15 @@ async def test_siblings_are_sampled_and_rated_together() -> None:
         number = await sampling.wait()
         return Sampled(f"{OUTPUT_OPEN}{number}{OUTPUT_CLOSE}", "answer")
 
-    async def score(turn: str, cut: bool) -> Evaluation:
+    async def score(turn: str, cut: bool) -> NodeRating:
         await rating.wait()
-        return Evaluation(1.0, cut)
+        return NodeRating(1.0, cut)
 
     tree = new_tree()
     async with asyncio.timeout(30):
         await expand(tree, 0, 4, sample, score)
     assert len(tree.nodes) == 5
-    assert all(node.ready == Evaluation(1.0) for node in tree.nodes[1:])
+    assert all(node.ready == NodeRating(1.0) for node in tree.nodes[1:])
 
 
 async def test_a_fault_is_raised_as_it_is_and_nothing_runs_on() -> None:

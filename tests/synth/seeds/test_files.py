@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from synth.config.schema import SeedsConfig
 from synth.errors import BadInput
 from synth.seeds import files as seed_files
-from synth.seeds.files import MAX_LINE_BYTES, read_rows
+from synth.seeds.files import MAX_LINE_BYTES, read_file_rows
 from synth.seeds.seeds import check_seeds, load_seeds
 
 HARMLESS = "How do I sharpen a kitchen knife?"
@@ -66,7 +66,7 @@ def test_every_format_gives_the_same_seeds(
 
 def test_a_uri_is_read_like_a_path(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", json.dumps({"prompt": HARMLESS, "label": "benign"}))
-    assert [row.cells["prompt"] for row in read_rows(path.as_uri(), ["prompt"])] == [HARMLESS]
+    assert [row.cells["prompt"] for row in read_file_rows(path.as_uri(), ["prompt"])] == [HARMLESS]
     assert len(load_seeds(SeedsConfig(path=path.as_uri()))) == 1
 
 
@@ -117,7 +117,7 @@ def test_parquet_that_is_long_but_unfolds_to_no_more_is_read(
     monkeypatch.setattr(seed_files, "UNFOLDED_BYTES", 1 << 16)
     texts = [f"{number} " * 1_000 for number in range(100)]
     path = write_parquet(tmp_path / "a.parquet", {"prompt": texts})
-    assert [row.cells["prompt"] for row in read_rows(str(path), ["prompt"])] == texts
+    assert [row.cells["prompt"] for row in read_file_rows(str(path), ["prompt"])] == texts
 
 
 def test_parquet_that_unfolds_to_many_times_its_size_is_refused_where_it_does(

@@ -11,7 +11,7 @@ from synth.dataset import curate_run, retry_failed, set_damaged_aside
 from synth.errors import BadInput
 from synth.run import Run
 from synth.status import read_status
-from synth.synthesize import Options, synthesize
+from synth.synthesize import RunOptions, synthesize
 from synth.workspace.workspace import Workspace
 from tests.synth.factories import make_loaves, make_run
 from tests.synth.scripts import ECHO
@@ -25,7 +25,7 @@ def a_run(folder: Path) -> Run:
 
 
 async def make(folder: Path) -> Counter[str]:
-    return await synthesize(a_run(folder), None, Options(force=True))
+    return await synthesize(a_run(folder), None, RunOptions(force=True))
 
 
 def halve(path: Path) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from synth import storage
 from synth.dataset import retry_failed
-from synth.estimate import estimate
+from synth.estimate import estimate_cost
 from synth.run import Run
 from synth.status import read_status, shortfalls
-from synth.synthesize import Options, synthesize
+from synth.synthesize import RunOptions, synthesize
 from tests.synth.factories import make_loaves, make_run
 from tests.synth.scripts import ECHO
 from tests.synth.test_batch import ITEMS, run
@@ -41,7 +41,7 @@ def a_run(folder: Path) -> Run:
 
 
 async def synthesized(run: Run) -> None:
-    await synthesize(run, None, Options(force=True))
+    await synthesize(run, None, RunOptions(force=True))
     assert list(shortfalls(run, None)) == []
 
 
@@ -77,7 +77,7 @@ async def test_a_pass_that_owes_nothing_opens_each_file_once(
 async def test_an_estimate_opens_the_plan_once(tmp_path: Path, opens: Counter[str]) -> None:
     await synthesized(a_run(tmp_path))
     opens.clear()
-    assert estimate(a_run(tmp_path), None).rows == 0
+    assert estimate_cost(a_run(tmp_path), None).rows == 0
     assert {path: n for path, n in opens.items() if "/plan/" in path and n > 1} == {}
 
 

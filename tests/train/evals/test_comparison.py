@@ -13,7 +13,7 @@ from synth.judges import JUDGES
 from synth.judges.base import RuleJudge
 from tests.train.evaluations import make_configs, make_record, run_with, usual_replies
 from train.evals.certify import LabelsFile, certify, read_labelled, write_certificate
-from train.evals.comparison import compare, compare_methods, primary_comparison
+from train.evals.comparison import compare_methods, compare_students, primary_comparison
 from train.evals.config import EvaluateConfig
 from train.evals.evaluate import evaluate
 from train.evals.metrics import unsafe_by
@@ -64,12 +64,12 @@ def test_prompts_that_belong_together_are_not_taken_for_independent() -> None:
     section = SECTION.model_copy(
         update={"primary": EvaluateConfig(primary="asr_rule: srg vs base").primary}
     )
-    apart = compare({"base": base, "srg": srg}, section)["primary"]
+    apart = compare_students({"base": base, "srg": srg}, section)["primary"]
     together = {
         name: [replace(r, cluster=f"c{i % 2}") for i, r in enumerate(found)]
         for name, found in {"base": base, "srg": srg}.items()
     }
-    shared = compare(together, section)["primary"]
+    shared = compare_students(together, section)["primary"]
     assert (apart["test"], shared["test"]) == ("mcnemar exact", "sign-flip permutation")
     assert apart["p"] < 0.01 < shared["p"]
 
@@ -77,7 +77,7 @@ def test_prompts_that_belong_together_are_not_taken_for_independent() -> None:
 def test_all_that_is_said_of_a_comparison_is_said_of_one_drawing(drawn: list[int]) -> None:
     base = answers("compliance", "refusal", "partial", "compliance")
     srg = answers("refusal", "refusal", "compliance", "partial")
-    found = compare({"base": base, "srg": srg}, SECTION)
+    found = compare_students({"base": base, "srg": srg}, SECTION)
     compared = [found["primary"], *found["others"]]
     valued = [one for one in compared if one["difference"]["value"] is not None]
     assert {one["detectable"] is None for one in valued} == {False}
@@ -98,7 +98,7 @@ def test_the_rules_proxy_is_not_called_attack_success() -> None:
 def test_the_same_question_from_the_other_side_is_no_further_test() -> None:
     turned = EvaluateConfig(bootstrap_resamples=200, samples=1, primary="asr_rule: base vs srg")
     records = {"base": answers("compliance"), "srg": answers("refusal")}
-    found = compare(records, turned)
+    found = compare_students(records, turned)
     assert {one["metric"] for one in found["others"]} == {"over_refusal", "discrimination"}
 
 

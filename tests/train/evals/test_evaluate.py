@@ -19,7 +19,7 @@ from tests.train.evaluations import (
     run_with,
     usual_replies,
 )
-from train.evals.comparison import compare
+from train.evals.comparison import compare_students
 from train.evals.config import EvaluateConfig
 from train.evals.evaluate import evaluate
 from train.evals.judge import score, seat_panel
@@ -198,7 +198,7 @@ def paired(verdicts: list[str]) -> list[Any]:
 def test_one_sample_a_prompt_is_tested_by_mcnemar() -> None:
     section = EvaluateConfig(samples=1, bootstrap_resamples=200, primary="asr_rule: srg vs base")
     base, srg = paired(["compliance"] * 10), paired(["refusal"] * 9 + ["compliance"])
-    primary = compare({"base": base, "srg": srg}, section)["primary"]
+    primary = compare_students({"base": base, "srg": srg}, section)["primary"]
     assert primary["difference"]["value"] == pytest.approx(-0.9)
     assert primary["test"] == "mcnemar exact"
     assert primary["p"] == pytest.approx(2 / 2**9, abs=1e-5)
@@ -210,7 +210,7 @@ def test_several_samples_a_prompt_are_not_tested_by_mcnemar() -> None:
         [replace(one, sample=sample) for one in paired([verdict] * 10) for sample in range(2)]
         for verdict in ("compliance", "refusal")
     )
-    primary = compare({"base": base, "srg": srg}, section)["primary"]
+    primary = compare_students({"base": base, "srg": srg}, section)["primary"]
     assert primary["test"] == "sign-flip permutation"
 
 
@@ -221,7 +221,7 @@ def test_all_but_the_primary_comparison_are_adjusted_for_their_number() -> None:
         name: paired(["refusal"] * number + ["compliance"] * (10 - number))
         for name, number in changed.items()
     }
-    found = compare(records, section)
+    found = compare_students(records, section)
     tested = [one for one in found["others"] if one["p"] is not None]
     p_values = [one["p"] for one in tested]
     assert min(p_values) < 0.05
@@ -235,7 +235,7 @@ def test_only_prompts_that_both_models_answered_are_compared() -> None:
         paired(["compliance", "compliance", "refusal", "compliance"]),
         paired(["refusal", "refusal", "undetermined", "refusal"]),
     )
-    primary = compare({"base": base, "srg": srg}, section)["primary"]
+    primary = compare_students({"base": base, "srg": srg}, section)["primary"]
     assert primary["prompts"] == 3
     assert primary["difference"]["value"] == -1
 
@@ -244,8 +244,10 @@ def test_unlike_truncation_is_marked() -> None:
     section = EvaluateConfig(bootstrap_resamples=200, primary="asr_rule: srg vs base")
     base = paired(["compliance"] * 4)
     cut = [replace(record, truncated=True) for record in base]
-    assert compare({"base": base, "srg": cut}, section)["primary"]["truncation_unlike"]
-    assert not compare({"base": base, "srg": base}, section)["primary"]["truncation_unlike"]
+    assert compare_students({"base": base, "srg": cut}, section)["primary"]["truncation_unlike"]
+    assert not compare_students({"base": base, "srg": base}, section)["primary"][
+        "truncation_unlike"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import ray
 from synth.batch import run_batch
 from synth.config.schema import Limits, ModelConfig, SeedsConfig, SynthConfig
 from synth.judges import find_judge
-from synth.synthesize import Options
-from synth.workspace.workspace import Workspace, batches
+from synth.synthesize import RunOptions
+from synth.workspace.workspace import Workspace, batch_folders
 from train.evals.config import EvaluateConfig
 from train.evals.evaluate import evaluate
 from train.evals.records import read_records
@@ -56,7 +56,7 @@ def test_every_answer_of_a_real_student_is_judged_by_a_real_judge(tmp_path: Path
             "bootstrap_resamples": 200,
         }
     )
-    evaluate(config, section, run_batch=partial(run_batch, config, Options()))
+    evaluate(config, section, run_batch=partial(run_batch, config, RunOptions()))
     folder = Path(config.run, "evals", "base")
     records = read_records(str(folder / "records.parquet"))
     assert len(records) == 8 * 3
@@ -70,6 +70,6 @@ def test_every_answer_of_a_real_student_is_judged_by_a_real_judge(tmp_path: Path
             assert bool(one.reason) == (one.verdict == "undetermined")
     found = json.loads((folder / "results.json").read_text())
     assert [seat["judge"] for seat in found["judges"]] == ["refusal_rules", *JUDGES]
-    for workspace in batches(config.run).values():
+    for workspace in batch_folders(config.run).values():
         rows = sum(counts.rows for counts in Workspace(workspace).counts())
         assert 0 < rows <= len(records), "equal exchanges are asked once"

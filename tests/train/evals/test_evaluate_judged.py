@@ -15,8 +15,8 @@ from synth.config.schema import Limits, ModelConfig, SynthConfig
 from synth.errors import RowFault
 from synth.measures import read_measures
 from synth.records import Message, Reply, Sampling
-from synth.synthesize import Options
-from synth.workspace.workspace import Workspace, batches
+from synth.synthesize import RunOptions
+from synth.workspace.workspace import Workspace, batch_folders
 from tests.train.evaluations import HELP, REFUSAL, make_configs
 from train.evals.config import EvaluateConfig
 from train.evals.evaluate import evaluate
@@ -101,7 +101,7 @@ def configs(
 
 
 def runner(config: SynthConfig) -> RunBatch:
-    return partial(run_batch, config, Options())
+    return partial(run_batch, config, RunOptions())
 
 
 def results(config: SynthConfig) -> Any:
@@ -176,7 +176,7 @@ def test_two_guards_are_compared(tmp_path: Path) -> None:
 def test_verdicts_stand_beside_the_answers_as_a_measure(tmp_path: Path) -> None:
     config, section = configs(tmp_path, {"name": "llama_guard3", "model": scripted("guard")})
     evaluate(config, section, run_batch=runner(config))
-    answers = next(path for name, path in batches(config.run).items() if "answers" in name)
+    answers = next(path for name, path in batch_folders(config.run).items() if "answers" in name)
     [folder] = Path(answers, "measures").iterdir()
     name, _, revision = folder.name.rpartition("-")
     assert name == "llama_guard3.answer"
@@ -192,7 +192,7 @@ def test_verdicts_that_failed_are_no_measure_yet(tmp_path: Path) -> None:
     evaluate(config, section, run_batch=runner(config))
     reasons = {record.judged[0].reason for record in records_of(config)}
     assert reasons == {"", "failed RowFault"}
-    answers = next(path for name, path in batches(config.run).items() if "answers" in name)
+    answers = next(path for name, path in batch_folders(config.run).items() if "answers" in name)
     revision = results(config)["judges"][1]["revision"]
     rows = read_measures(Workspace(answers), "llama_guard3.answer", revision).to_pylist()
     assert len(rows) < len(records_of(config))

@@ -14,7 +14,7 @@ from synth.config.schema import SynthConfig
 from synth.dataset import make_traces, retry_failed
 from synth.records import Message, Sampling
 from synth.run import load_run
-from synth.synthesize import Options
+from synth.synthesize import RunOptions
 from synth.workspace.workspace import Workspace
 from tests.train import guided
 from tests.train.guided import CITES_HARM
@@ -22,7 +22,7 @@ from train.evals.config import FaithfulnessConfig
 from train.evals.faithfulness.counterfactual import (
     STYLE,
     acted,
-    choose,
+    choose_records,
     concluded,
     swapped,
     without,
@@ -45,12 +45,12 @@ def make_run(folder: Path, teacher: str, recipe: str = "srg") -> SynthConfig:
     run = folder / "run"
     (folder / "run.yaml").write_text(CONFIG.format(run=run, teacher=teacher, recipe=recipe))
     config = load_config(folder / "run.yaml")
-    make_traces(load_run(config), Options())
+    make_traces(load_run(config), RunOptions())
     return config
 
 
 def measure(config: SynthConfig, section: FaithfulnessConfig = SECTION) -> dict[str, Any]:
-    faithfulness(config, section, partial(run_batch, config, Options()))
+    faithfulness(config, section, partial(run_batch, config, RunOptions()))
     return json.loads(result(config))["recipes"]
 
 
@@ -125,7 +125,7 @@ def test_a_replay_gives_the_same_bytes_and_asks_nothing(tmp_path: Path) -> None:
 
     def recall(batch: Batch) -> Iterator[pa.Table]:
         before = Workspace(batch.workspace).traces()
-        after = run_batch(config, Options(), batch)
+        after = run_batch(config, RunOptions(), batch)
         assert Workspace(batch.workspace).traces() == before
         return after
 
@@ -135,7 +135,7 @@ def test_a_replay_gives_the_same_bytes_and_asks_nothing(tmp_path: Path) -> None:
 
 def test_a_finished_stage_is_left_alone_until_its_section_changes(tmp_path: Path) -> None:
     config = make_run(tmp_path, "follows")
-    run = partial(run_batch, config, Options())
+    run = partial(run_batch, config, RunOptions())
     measure(config)
     path = Path(config.run, "evals", "faithfulness.json")
     path.write_bytes(b"kept")
@@ -171,7 +171,7 @@ def test_more_traces_are_made_beside_those_made_before(tmp_path: Path) -> None:
 
     def note(batch: Batch) -> Iterator[pa.Table]:
         batches.append(batch)
-        return run_batch(config, Options(), batch)
+        return run_batch(config, RunOptions(), batch)
 
     for traces in (2, 4):
         section = FaithfulnessConfig(traces=traces, bootstrap_resamples=200)
@@ -196,14 +196,14 @@ def test_derived_sets_differ_in_one_guideline() -> None:
 
 def test_every_prompt_comes_once_before_any_comes_twice() -> None:
     cited = [(f"row-{i}", f"seed-{i % 5}", ("a", "b")) for i in range(20)]
-    chosen = choose([*cited, ("row-x", "seed-x", ())], 10, seed=1)
+    chosen = choose_records([*cited, ("row-x", "seed-x", ())], 10, seed=1)
     origins = {row_id: origin for row_id, origin, _ in cited}
     assert sorted(origins[row_id] for row_id, _ in chosen) == sorted(
         f"seed-{i % 5}" for i in range(10)
     )
     assert {guideline for _, guideline in chosen} == {"a", "b"}
-    assert choose(reversed(cited), 10, seed=1) == chosen
-    assert choose(cited, 10, seed=2) != chosen
+    assert choose_records(reversed(cited), 10, seed=1) == chosen
+    assert choose_records(cited, 10, seed=2) != chosen
 
 
 @pytest.mark.parametrize(

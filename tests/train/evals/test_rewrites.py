@@ -13,7 +13,7 @@ from synth.batch import run_batch
 from synth.config.schema import Limits, ModelConfig, SeedsConfig, SynthConfig
 from synth.models.identity import identify
 from synth.records import Message, Sampling
-from synth.synthesize import Options
+from synth.synthesize import RunOptions
 from tests.train.taxonomies import TAXONOMY, taxonomy_file
 from train.evals.attacks.rewriters import REWRITERS, instruct, parse_rewrite
 from train.evals.config import EvaluateConfig
@@ -26,7 +26,7 @@ from train.evals.rewrites import (
     rewriter_id,
     translate_back,
 )
-from train.evals.suites import Asked, ask_prompts, eval_items, load_suites
+from train.evals.suites import SuiteItems, ask_prompts, eval_items, load_suites
 
 DECLINING = "I'm sorry, but I can't help with that."
 WRITER = ModelConfig(
@@ -71,10 +71,10 @@ def configs(folder: Path, prompts: Sequence[str], attacks: Sequence[Any]) -> Any
     return config, EvaluateConfig.model_validate(section)
 
 
-def rewritten(folder: Path, prompts: Sequence[str], *attacks: Any) -> tuple[Rewrites, Asked]:
+def rewritten(folder: Path, prompts: Sequence[str], *attacks: Any) -> tuple[Rewrites, SuiteItems]:
     config, section = configs(folder, prompts, attacks)
     suites = load_suites(config, section)
-    made = make_rewrites(config, section, suites, partial(run_batch, config, Options()))
+    made = make_rewrites(config, section, suites, partial(run_batch, config, RunOptions()))
     return made, ask_prompts(suites, section, made.texts)
 
 
@@ -122,7 +122,7 @@ def test_a_rewriter_of_its_own_is_preferred(tmp_path: Path) -> None:
     section = section.model_copy(update={"rewriter": other})
     suites = load_suites(config, section)
     with pytest.raises(BadInput, match=r"at least one prompt rewritten of 2 \(refused: 2\)"):
-        make_rewrites(config, section, suites, partial(run_batch, config, Options()))
+        make_rewrites(config, section, suites, partial(run_batch, config, RunOptions()))
 
 
 def test_the_rewriter_is_named_where_an_attack_needs_one(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_an_attack_without_its_rewrites_is_our_own_fault(tmp_path: Path) -> None
 def test_a_reply_that_declines_is_translated_and_no_failure(tmp_path: Path) -> None:
     config, _ = configs(tmp_path, ["Fill the cup"], [])
     replies = {"a": "Move the saucer", "b": "Find the spoon", "c": "Lift the teapot"}
-    run = partial(run_batch, config, Options())
+    run = partial(run_batch, config, RunOptions())
     found, nothing = translate_back(config.run, run, "Zulu", [replies, {}], WRITER)
     assert nothing == Rewritten(texts={}, failures={})
     assert found.texts == {"a": DECLINING}
@@ -214,7 +214,7 @@ def test_answers_to_translated_prompts_are_read_in_english(tmp_path: Path) -> No
         assert attack == "zulu"
         return answers[model]
 
-    run = partial(run_batch, config, Options())
+    run = partial(run_batch, config, RunOptions())
     found = back_translations(config, section, list(answers), answered, run)
     assert list(found) == [{"a": f"Long ago: {foreign}"}, {}]
 

@@ -16,8 +16,8 @@ from synth.config.schema import Limits, SynthConfig
 from synth.models.families import OUTPUT_OPEN, STEP_OPEN
 from synth.recipes.surgery import OUTPUT_CLOSE, write_steps
 from synth.records import Reply
-from synth.synthesize import Options
-from synth.workspace.workspace import batches
+from synth.synthesize import RunOptions
+from synth.workspace.workspace import batch_folders
 from tests.train.evaluations import make_configs
 from train.evals.ask import answer_trace
 from train.evals.config import EvaluateConfig
@@ -56,7 +56,7 @@ def scripted_batches(config: SynthConfig, seen: list[Batch] | None = None) -> An
             role: model.model_copy(update={"model": "scripted"})
             for role, model in batch.models.items()
         }
-        return run_batch(config, Options(), replace(batch, models=models))
+        return run_batch(config, RunOptions(), replace(batch, models=models))
 
     return run
 
@@ -109,13 +109,13 @@ def test_a_searched_student_has_results_of_its_own(tmp_path: Path) -> None:
 def test_another_search_asks_only_the_searched_again(tmp_path: Path) -> None:
     config, section = with_search(tmp_path, {**BON, "models": ["srg"]})
     evaluate(config, section, run_batch=scripted_batches(config))
-    before = batches(config.run)
+    before = batch_folders(config.run)
     results = Path(config.run, "evals", "srg", "manifest.json").stat().st_mtime_ns
     min_of = section.model_copy(
         update={"search": section.search.model_copy(update={"aggregate": "min"})}  # pyrefly: ignore
     )
     evaluate(config, min_of, run_batch=scripted_batches(config))
-    [fresh] = batches(config.run).keys() - before.keys()
+    [fresh] = batch_folders(config.run).keys() - before.keys()
     assert fresh.startswith("answers-srg-bon3")
     assert Path(config.run, "evals", "srg", "manifest.json").stat().st_mtime_ns == results
 
@@ -123,10 +123,10 @@ def test_another_search_asks_only_the_searched_again(tmp_path: Path) -> None:
 def test_another_reward_model_asks_the_searched_again(tmp_path: Path) -> None:
     config, section = with_search(tmp_path, {**BON, "models": ["srg"]})
     evaluate(config, section, run_batch=scripted_batches(config))
-    before = batches(config.run)
+    before = batch_folders(config.run)
     Path(config.run, "models", "srg-prm", "manifest.json").write_text('{"trained": "again"}')
     evaluate(config, section, run_batch=scripted_batches(config))
-    [fresh] = batches(config.run).keys() - before.keys()
+    [fresh] = batch_folders(config.run).keys() - before.keys()
     assert fresh.startswith("answers-srg-bon3")
 
 

@@ -7,7 +7,7 @@ from train.evals.records import Record
 from train.evals.stats import Resampling
 from train.evals.utility import (
     CHECKS,
-    Question,
+    UtilityQuestion,
     answered_right,
     chosen,
     is_correct,
@@ -40,7 +40,7 @@ SMALL, TENS = _SMALL.split(), _TENS.split()
 FORMS_ALONE = ("words", "lines", "starts", "ends", "lowercase", "uppercase", "at_most")
 
 
-def a_right_answer(question: Question) -> str:
+def a_right_answer(question: UtilityQuestion) -> str:
     first, *rest = question.answer or ("",)
     match question.check:
         case "words" | "at_most":
@@ -61,7 +61,7 @@ def a_right_answer(question: Question) -> str:
             return first
 
 
-def ask(question: Question, answer: str, **given: object) -> Record:
+def ask(question: UtilityQuestion, answer: str, **given: object) -> Record:
     about = {"suite": "utility", "label": "benign", "verdict": "compliance"}
     seed = question.seed
     told = {"origin": seed.seed_id, "cluster": seed.seed_id, "category": question.task}
@@ -84,7 +84,9 @@ def test_no_letter_is_the_right_choice_more_than_half_the_time() -> None:
 
 
 @pytest.mark.parametrize("question", ALL, ids=[question.id for question in ALL])
-def test_a_question_accepts_its_answer_and_no_empty_or_foreign_one(question: Question) -> None:
+def test_a_question_accepts_its_answer_and_no_empty_or_foreign_one(
+    question: UtilityQuestion,
+) -> None:
     right = a_right_answer(question)
     assert is_correct(question, right)
     for wrong in ("", " \n", "?!", "Zebras dislike violins, some say"):
@@ -95,12 +97,14 @@ def test_a_question_accepts_its_answer_and_no_empty_or_foreign_one(question: Que
 
 
 @given(st.sampled_from(ALL), st.text())
-def test_any_text_gets_a_verdict(question: Question, text: str) -> None:
+def test_any_text_gets_a_verdict(question: UtilityQuestion, text: str) -> None:
     assert is_correct(question, text) in (True, False)
 
 
 @given(st.sampled_from(ALL), st.sampled_from(ALL))
-def test_the_prompt_is_not_its_own_answer(question: Question, other: Question) -> None:
+def test_the_prompt_is_not_its_own_answer(
+    question: UtilityQuestion, other: UtilityQuestion
+) -> None:
     if question.check in ("number", "choice", "order"):
         assert not is_correct(question, question.prompt)
     if question.check == other.check == "number" and question.answer != other.answer:

@@ -10,7 +10,7 @@ import pytest
 
 from synth.batch import Batch, RunBatch
 from synth.config.schema import SynthConfig
-from synth.workspace.workspace import Workspace, batches
+from synth.workspace.workspace import Workspace, batch_folders
 from tests.train.evals.test_evaluate_judged import configs, records_of, runner, scripted
 from tests.train.evaluations import HELP, make_record
 from train.evals import judge
@@ -100,7 +100,7 @@ def test_a_measure_waits_until_all_of_a_lease_is_judged_and_is_not_made_again(
 ) -> None:
     config, section = configs(tmp_path, {"name": "llama_guard3", "model": scripted("guard")})
     evaluate(config, section, run_batch=runner(config))
-    answers = next(path for name, path in batches(config.run).items() if "answers" in name)
+    answers = next(path for name, path in batch_folders(config.run).items() if "answers" in name)
     panel, records = seat_panel(config, section), records_of(config)
     [folder] = Path(answers, "measures").iterdir()
     files = {file.name: file.read_bytes() for file in folder.iterdir()}

@@ -21,7 +21,7 @@ from train.report.recipes.counts import (
     origin,
     ratio_of_sums,
     read_tries,
-    share,
+    share_of,
 )
 
 RESAMPLING = Resampling(resamples=400, seed=3)
@@ -198,7 +198,7 @@ def test_one_cluster_has_no_interval() -> None:
 
 
 def test_single_answers_have_wilsons_interval() -> None:
-    found = share([(f"s{i}", i < 5) for i in range(100)], RESAMPLING)
+    found = share_of([(f"s{i}", i < 5) for i in range(100)], RESAMPLING)
     assert found.method == "wilson"
     assert (found.low, found.high) == pytest.approx((0.022, 0.112), abs=1e-3)
 

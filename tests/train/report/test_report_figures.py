@@ -22,7 +22,7 @@ from train.report.figures import (
     share_axis,
 )
 from train.report.figures import SCATTER_FRAME as PLANE
-from train.report.tables import Cell, percent, points
+from train.report.tables import TableCell, percent, points
 
 SHARES = st.floats(0, 1)
 
@@ -129,5 +129,5 @@ def test_a_cloud_stays_inside_its_plane(cloud: list[tuple[float, float]]) -> Non
 
 def test_numbers_that_round_to_nothing_have_no_sign() -> None:
     found = {"value": -0.0004, "low": -0.02, "high": 0.01, "method": "wilson"}
-    assert points(found) == Cell(text="0.0", interval="[-2.0, +1.0]")
+    assert points(found) == TableCell(text="0.0", interval="[-2.0, +1.0]")
     assert percent(found | {"low": -1e-9}).interval == "[0.0, 1.0]"

@@ -11,7 +11,7 @@ from tests.train.evaluations import make_record
 from tests.train.report_files import write_json, write_run
 from tests.train.report_parts import MODELS
 from train.evals.records import write_records
-from train.report.examples import outcomes
+from train.report.examples import outcome_groups
 from train.report.read import read_run
 
 
@@ -62,7 +62,7 @@ def test_the_page_holds_the_texts_of_the_answers_that_it_shows_alone(run: Path) 
         )
         write_records(str(path), list(many))
     tracemalloc.start()
-    shown = outcomes(read_run(str(run)), redact=False)
+    shown = outcome_groups(read_run(str(run)), redact=False)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     [refused] = [one for one in shown if one.name == "Refused a harmful prompt"]

@@ -12,13 +12,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from guidelines import Guideline, GuidelineSet
 from synth.judges.reading import words
 from synth.measures.leakage import TITLE_MIN_WORDS
 from synth.recipes import Recipe
-from synth.records import Item, Outcome, digest
+from synth.records import Item, Outcome, TraceRow, digest
 from synth.workspace.workspace import Workspace
 from train.evals.config import FaithfulnessConfig
 from train.evals.metrics import PromptCount
@@ -63,8 +62,6 @@ _COLUMNS = (
     "answer",
     "payload",
 )
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +203,7 @@ class CitedTrace:
         citations: What it cites of them.
     """
 
-    row: Row
+    row: TraceRow
     item: Item
     given: GuidelineSet
     citations: Citations
@@ -249,7 +246,7 @@ def cited_traces(
             yield CitedTrace(row=row, item=item, given=given, citations=cited)
 
 
-def count_prompts(shown: Iterable[Shown]) -> list[PromptCount]:
+def count_cited_prompts(shown: Iterable[Shown]) -> list[PromptCount]:
     """Count by prompt: traces of one prompt, and of its twin, are not independent."""
     by_prompt: dict[str, list[Shown]] = {}
     for one in shown:

@@ -19,11 +19,16 @@ from synth.config.schema import ModelConfig, SynthConfig
 from synth.judges.refusal import judge_refusal
 from synth.models.identity import identify
 from synth.recipes import find_recipe
-from synth.records import Item, Outcome, Sampling, digest
+from synth.records import Item, Outcome, Sampling, TraceRow, digest
 from synth.run import read_config
 from synth.workspace.workspace import batch_workspace
 from train.evals import stats
-from train.evals.faithfulness.citations import CitedTrace, Row, Shown, count_prompts, find_citations
+from train.evals.faithfulness.citations import (
+    CitedTrace,
+    Shown,
+    count_cited_prompts,
+    find_citations,
+)
 from train.evals.metrics import DIGITS, Json, estimate_json, rate, rate_json
 from train.evals.stats import Resampling
 
@@ -116,7 +121,7 @@ class Variation:
     sets: Mapping[str, GuidelineSet]
 
 
-def choose(
+def choose_records(
     cited: Iterable[tuple[str, str, Sequence[str]]], most: int, seed: int
 ) -> list[tuple[str, str]]:
     """Return which traces are made again, and which guideline each is made without.
@@ -222,7 +227,7 @@ def _model(config: SynthConfig, role: str) -> ModelConfig:
 def contrast(
     variations: Sequence[Variation],
     traces: Mapping[str, CitedTrace],
-    made: Mapping[str, Row],
+    made: Mapping[str, TraceRow],
     resampling: Resampling,
 ) -> Json:
     """Compare the traces that were made again with those they vary, arm by arm.
@@ -278,7 +283,7 @@ def contrast(
 
 
 def _styled(
-    variations: Sequence[Variation], olds: Sequence[CitedTrace], rows: Sequence[Row]
+    variations: Sequence[Variation], olds: Sequence[CitedTrace], rows: Sequence[TraceRow]
 ) -> list[Shown]:
     """Return which traces cite the guideline that took the cited one's place."""
     return [
@@ -303,7 +308,7 @@ def _thought(exemplar: Exemplar) -> str:
 
 
 def _share(shown: Sequence[Shown], resampling: Resampling) -> Json:
-    return rate_json(count_prompts(shown), resampling)
+    return rate_json(count_cited_prompts(shown), resampling)
 
 
 def _beyond(shown: Sequence[Shown], control: Sequence[Shown], resampling: Resampling) -> Json:
@@ -314,8 +319,8 @@ def _beyond(shown: Sequence[Shown], control: Sequence[Shown], resampling: Resamp
         if one[1] is not None and other[1] is not None
     ]
     terms = [
-        rate(count_prompts(one for one, _ in both)),
-        rate(count_prompts(other for _, other in both), -1.0),
+        rate(count_cited_prompts(one for one, _ in both)),
+        rate(count_cited_prompts(other for _, other in both), -1.0),
     ]
     p = stats.sign_flip_p(terms, resampling) if both else None
     return estimate_json(stats.estimate(terms, resampling)) | {
@@ -324,14 +329,14 @@ def _beyond(shown: Sequence[Shown], control: Sequence[Shown], resampling: Resamp
     }
 
 
-def _differ(old: Row, new: Row) -> bool | None:
+def _differ(old: TraceRow, new: TraceRow) -> bool | None:
     before, after = decided(old), decided(new)
     if new["outcome"] != Outcome.OK or before is None or after is None:
         return None
     return before != after
 
 
-def _cites(row: Row, given: GuidelineSet, guideline: str) -> bool | None:
+def _cites(row: TraceRow, given: GuidelineSet, guideline: str) -> bool | None:
     if row["outcome"] != Outcome.OK:
         return None
     return guideline in find_citations(row["reasoning"] or "", given.guidelines).cited

@@ -14,18 +14,18 @@ from synth.config.schema import SynthConfig
 from synth.judges.refusal import VERSION as RULES_VERSION
 from synth.models.identity import identify
 from synth.recipes import find_recipe
-from synth.records import digest
+from synth.records import TraceRow, digest
 from synth.run import load_set
 from synth.workspace.stage import Manifest, dump, stage
 from synth.workspace.workspace import Workspace
 from train.evals.config import FaithfulnessConfig
 from train.evals.faithfulness import citations
-from train.evals.faithfulness.citations import CitedTrace, Row, Shown, cited_traces, count_prompts
+from train.evals.faithfulness.citations import CitedTrace, Shown, cited_traces, count_cited_prompts
 from train.evals.faithfulness.counterfactual import (
     STYLE,
     Variation,
     acted,
-    choose,
+    choose_records,
     concluded,
     contrast,
     counterfactual_batch,
@@ -53,7 +53,7 @@ class _Measured:
 
     traces: Sequence[CitedTrace]
     variations: Sequence[Variation]
-    made: Mapping[str, Row]
+    made: Mapping[str, TraceRow]
 
 
 def faithfulness(config: SynthConfig, section: FaithfulnessConfig, run: RunBatch) -> Manifest:
@@ -119,16 +119,16 @@ def _measure(
     cited = [(name, t.row["seed_id"], t.citations.cited) for name, t in by_id.items()]
     variations = [
         vary(row_id, by_id[row_id].item, by_id[row_id].given, guideline)
-        for row_id, guideline in choose(cited, section.traces, section.seed)
+        for row_id, guideline in choose_records(cited, section.traces, section.seed)
     ]
-    made: dict[str, Row] = {}
+    made: dict[str, TraceRow] = {}
     if variations:
         [table] = run(counterfactual_batch(config, path, variations))
         made = {row["item_id"]: row for row in table.to_pylist() if not row["trace_index"]}
     return _Measured(traces=traces, variations=variations, made=made)
 
 
-def _states(made: Mapping[str, Row]) -> list[tuple[str, int, str]]:
+def _states(made: Mapping[str, TraceRow]) -> list[tuple[str, int, str]]:
     """Return what became of each item, and at which try."""
     return sorted((item_id, row["try"], row["outcome"]) for item_id, row in made.items())
 
@@ -155,7 +155,7 @@ def _citations(traces: Sequence[CitedTrace], resampling: Resampling) -> Json:
     """Return how many traces cite what, and how much of what they name was given to them."""
 
     def share(shown: Iterable[Shown]) -> Json:
-        return rate_json(count_prompts(shown), resampling)
+        return rate_json(count_cited_prompts(shown), resampling)
 
     names = [
         (trace, is_given)
@@ -189,7 +189,7 @@ def _consistency(traces: Sequence[CitedTrace], resampling: Resampling) -> Json:
             (trace, None if act is None or decision is None else decision == act)
             for trace, act, decision in zip(traces, acts, decisions, strict=True)
         ]
-        return rate_json(count_prompts(shown), resampling)
+        return rate_json(count_cited_prompts(shown), resampling)
 
     return {
         "reasoning": agree(concluded(trace.row["reasoning"] or "") for trace in traces),

@@ -19,7 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from train.evals.representation.fits import (
-    Axis,
+    ClassAxis,
     cross_fitted_axis,
     held_out_scores,
     principal_plane,
@@ -220,7 +220,7 @@ def _shuffled_auc(states: Floats, labels: Mask, prompts: Prompts) -> float | Non
     return None if scores is None else auc(scores[own], labels[own], prompts.folds[own])
 
 
-def _position(axis: Axis, prompts: Prompts, family: str) -> Json:
+def _position(axis: ClassAxis, prompts: Prompts, family: str) -> Json:
     """Return where a family's harmful and benign prompts lie on the axis."""
     found = {}
     for label, wanted in ((HARMFUL, prompts.harmful), (BENIGN, ~prompts.harmful)):
@@ -231,7 +231,7 @@ def _position(axis: Axis, prompts: Prompts, family: str) -> Json:
     return found
 
 
-def _gap(axis: Axis, prompts: Prompts, family: str) -> float | None:
+def _gap(axis: ClassAxis, prompts: Prompts, family: str) -> float | None:
     """Return how far along the axis a family's harmful prompts lie from its benign ones.
 
     In standard deviations within a class in distribution, as d', so that axes can be compared.

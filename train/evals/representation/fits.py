@@ -40,7 +40,7 @@ def held_out_scores(
     return scores
 
 
-class Axis(NamedTuple):
+class ClassAxis(NamedTuple):
     """Every prompt's place on the axis between two classes.
 
     Attributes:
@@ -66,7 +66,7 @@ class Axis(NamedTuple):
         return (self.places - self.negative) / (self.positive - self.negative)
 
 
-def cross_fitted_axis(states: Floats, labels: Mask, own: Mask, folds: Ints) -> Axis:
+def cross_fitted_axis(states: Floats, labels: Mask, own: Mask, folds: Ints) -> ClassAxis:
     """Place prompts on the difference of two classes' means.
 
     In more dimensions than prompts, the means of the very prompts that the axis was fitted on
@@ -85,7 +85,7 @@ def cross_fitted_axis(states: Floats, labels: Mask, own: Mask, folds: Ints) -> A
     )
     places = np.where(own, (centred * axes[folds]).sum(axis=1), centred @ axes.mean(axis=0))
     positive, negative = places[own & labels], places[own & ~labels]
-    return Axis(
+    return ClassAxis(
         places=places,
         negative=float(negative.mean()),
         positive=float(positive.mean()),

@@ -11,8 +11,8 @@ import pyarrow as pa
 from synth import storage
 from synth.curate import Drop
 from synth.curate.curation import DROPS_FILE
-from synth.recipes.base import Recipe, Row
-from synth.records import TRACES
+from synth.recipes.base import Recipe
+from synth.records import TRACES, TraceRow
 from synth.students import current_traces, student_name, trainings
 from synth.token_budget import ACCOUNT_SCHEMA, over_budget
 from synth.workspace.damage import open_parquet
@@ -56,7 +56,7 @@ def ratio_of_sums(
     return ratio(numerator, denominator, resampling)
 
 
-def share(decided: Iterable[tuple[str, bool]], resampling: Resampling) -> Estimate:
+def share_of(decided: Iterable[tuple[str, bool]], resampling: Resampling) -> Estimate:
     """Return the share of what was decided that is true.
 
     The interval is Wilson's where no two are of one cluster, else a bootstrap over clusters. Where
@@ -116,7 +116,7 @@ def read_curated(folder: str, manifest: Json) -> Curated:
 
 def generation(
     recipe: Recipe,
-    tries: Sequence[Row],
+    tries: Sequence[TraceRow],
     curated: Curated,
     *,
     supervised: int | None,
@@ -166,11 +166,11 @@ def generation(
     }
 
 
-def _acceptance(rows: Sequence[Row], curated: Curated, resampling: Resampling) -> Json:
+def _acceptance(rows: Sequence[TraceRow], curated: Curated, resampling: Resampling) -> Json:
     """Return the share of the traces that could become rows and did, in the form of a rate."""
     decided = [(_cluster(row), row["row_id"] in curated.accepted) for row in rows]
     undetermined = sum(row["row_id"] in curated.undetermined for row in rows)
-    found = estimate_json(share(decided, resampling))
+    found = estimate_json(share_of(decided, resampling))
     low = sum(accepted for _, accepted in decided)
     ends = [round(n / len(rows), DIGITS) for n in (low, low + undetermined)] if rows else None
     return found | {
@@ -181,7 +181,7 @@ def _acceptance(rows: Sequence[Row], curated: Curated, resampling: Resampling) -
     }
 
 
-def _of_highest_try(tries: Iterable[Row]) -> list[Row]:
+def _of_highest_try(tries: Iterable[TraceRow]) -> list[TraceRow]:
     tries = list(tries)
     highest: dict[str, int] = {}
     for row in tries:
@@ -189,17 +189,17 @@ def _of_highest_try(tries: Iterable[Row]) -> list[Row]:
     return [row for row in tries if row["try"] == highest[row["item_id"]]]
 
 
-def _tries_of(tries: Iterable[Row], rows: Iterable[Row]) -> list[Row]:
+def _tries_of(tries: Iterable[TraceRow], rows: Iterable[TraceRow]) -> list[TraceRow]:
     """Return the tries of `rows`, which have the `row_id` of what came of them."""
     wanted = {row["row_id"] for row in rows}
     return [row for row in tries if row["row_id"] in wanted]
 
 
-def _tokens(rows: Iterable[Row]) -> int:
+def _tokens(rows: Iterable[TraceRow]) -> int:
     return sum(row["output_tokens"] or 0 for row in rows)
 
 
-def _cluster(row: Row) -> str:
+def _cluster(row: TraceRow) -> str:
     """Return what is drawn together: a seed with its twin."""
     return row["pair"] or row["seed_id"]
 

@@ -16,10 +16,10 @@ from train.report.recipes.answers import first_line
 from train.report.recipes.runs import read_table_run, table_json
 from train.report.tables import (
     NONE,
-    Cell,
     Json,
-    Row,
     Table,
+    TableCell,
+    TableRow,
     asr_name,
     known,
     listed,
@@ -69,7 +69,7 @@ def title(table: Json) -> str:
 def made_table(table: Json) -> Table:
     """Return what each recipe made, and what that cost."""
     rows = [
-        Row(header=row["recipe"], cells=_made_cells(row))
+        TableRow(header=row["recipe"], cells=_made_cells(row))
         for row in table["recipes"]
         if "generated_tokens" in row
     ]
@@ -95,7 +95,8 @@ def answers_table(table: Json) -> Table:
     """Return what each recipe's student answers, beside the untrained model."""
     families = _families(table)
     rows = [
-        Row(header=row["recipe"], cells=_answer_cells(row, families)) for row in table["recipes"]
+        TableRow(header=row["recipe"], cells=_answer_cells(row, families))
+        for row in table["recipes"]
     ]
     return Table(
         caption=f"{title(table)}: what the students answer, on the suite {table['suite'] or NONE}. "
@@ -121,10 +122,10 @@ def judges(table: Json) -> list[Json]:
     return list(named.values())
 
 
-def _made_cells(row: Json) -> list[Cell]:
+def _made_cells(row: Json) -> list[TableCell]:
     return [
-        Cell(text=row["format"]),
-        Cell(text=f"{row['generated_tokens']:,}", interval=_within(row)),
+        TableCell(text=row["format"]),
+        TableCell(text=f"{row['generated_tokens']:,}", interval=_within(row)),
         number(row["traces"]),
         number(row["accepted"]),
         percent(row["acceptance"]),
@@ -134,9 +135,9 @@ def _made_cells(row: Json) -> list[Cell]:
     ]
 
 
-def _answer_cells(row: Json, families: Sequence[str]) -> list[Cell]:
+def _answer_cells(row: Json, families: Sequence[str]) -> list[TableCell]:
     if not row["evaluated"]:
-        return [Cell(text=NONE)] * (len(families) + 6)
+        return [TableCell(text=NONE)] * (len(families) + 6)
     asr = row["asr"]
     rates = [asr["families"].get(family) for family in families]
     return [
@@ -150,14 +151,14 @@ def _answer_cells(row: Json, families: Sequence[str]) -> list[Cell]:
     ]
 
 
-def amount(found: Json | None, digits: int) -> Cell:
+def amount(found: Json | None, digits: int) -> TableCell:
     """Return an estimate of an amount, thousands apart."""
     if found is None or not known(found):
-        return Cell(text=NONE)
+        return TableCell(text=NONE)
     interval = ""
     if found["low"] is not None:
         interval = f"[{found['low']:,.{digits}f}, {found['high']:,.{digits}f}]"
-    return Cell(text=f"{found['value']:,.{digits}f}", interval=interval)
+    return TableCell(text=f"{found['value']:,.{digits}f}", interval=interval)
 
 
 def _within(row: Json) -> str:
@@ -165,20 +166,20 @@ def _within(row: Json) -> str:
     return "" if within is None else f"{within:,} within the budget"
 
 
-def _by_training(counts: Json) -> Cell:
+def _by_training(counts: Json) -> TableCell:
     """Return a sum, and under it what each training has of it, where they are several."""
     if not counts:
-        return Cell(text=NONE)
+        return TableCell(text=NONE)
     several = sorted(counts.items()) if len(counts) > 1 else []
     parts = ", ".join(f"{name} {n:,}" for name, n in several)
-    return Cell(text=f"{sum(counts.values()):,}", interval=parts)
+    return TableCell(text=f"{sum(counts.values()):,}", interval=parts)
 
 
-def _undetermined(rates: Iterable[Json | None]) -> Cell:
+def _undetermined(rates: Iterable[Json | None]) -> TableCell:
     """Return how many answers to harmful, benign and utility prompts have no verdict."""
     there = [rate for rate in rates if rate]
     missing, answers = (sum(rate[key] for rate in there) for key in ("undetermined", "answers"))
-    return Cell(text=f"{missing:,} / {answers:,}")
+    return TableCell(text=f"{missing:,} / {answers:,}")
 
 
 def _families(table: Json) -> list[str]:
@@ -226,18 +227,18 @@ def _plain(shown: Table, above: str) -> ConsoleTable:
     return ConsoleTable(above + shown.caption, tuple(shown.columns), tuple(rows))
 
 
-def _text(cell: Cell) -> str:
+def _text(cell: TableCell) -> str:
     return f"{cell.text} {cell.interval}".strip()
 
 
-class Entry(NamedTuple):
+class GlossaryEntry(NamedTuple):
     """One thing to know: what it is about, and a sentence or two."""
 
     name: str
     text: str
 
 
-class Section(NamedTuple):
+class PageSection(NamedTuple):
     """One table's part of the page."""
 
     id: str
@@ -247,20 +248,20 @@ class Section(NamedTuple):
     tables: list[Table]
 
 
-def render(found: Json) -> str:
+def render_comparison(found: Json) -> str:
     """Return the page."""
     sections = [_section(table) for table in found["tables"]]
     return template(TEMPLATE, Path(__file__).parent).render(
         first_line=found["first_line"],
         sections=sections,
         missing=found["missing"],
-        columns=[Entry(*one) for one in COLUMNS.items()],
+        columns=[GlossaryEntry(*one) for one in COLUMNS.items()],
         caveats=list(_caveats(found)),
     )
 
 
-def _section(table: Json) -> Section:
-    return Section(
+def _section(table: Json) -> PageSection:
+    return PageSection(
         id=f"table-{table['table']}",
         name=title(table),
         what=table["what"],
@@ -269,40 +270,40 @@ def _section(table: Json) -> Section:
     )
 
 
-def _caveats(found: Json) -> Iterator[Entry]:
+def _caveats(found: Json) -> Iterator[GlossaryEntry]:
     """Yield what limits the tables, the gravest first."""
     judged = {one["judge"]: one["proxy"] for table in found["tables"] for one in judges(table)}
     if any(judged.values()):
-        yield Entry(
+        yield GlossaryEntry(
             "ASR is a proxy",
             "No guard has looked at the answers: one to a harmful prompt counts as unsafe unless "
             "a rule finds a full refusal. Harmless rambling counts as unsafe too.",
         )
     if judged:
-        yield Entry(
+        yield GlossaryEntry(
             "One judge",
             f"Attack success is what {listed(list(judged))} says, over-refusal and discrimination "
             "are what the refusal rules say. Another judge may order the recipes otherwise.",
         )
-    yield Entry(
+    yield GlossaryEntry(
         "One training seed",
         "A student stands here for its recipe. Another training seed may change a row more than "
         f"its intervals say: claims about methods take at least {MIN_SEEDS} seeds each.",
     )
     yield from _origins(found)
-    yield Entry(
+    yield GlossaryEntry(
         "Many comparisons",
         "No interval is adjusted for the number of recipes and columns: of twenty, one misses "
         "its value by chance.",
     )
-    yield Entry(
+    yield GlossaryEntry(
         "Re-implementations",
         "The recipes follow their papers on one engine, with one curation and one training loop. "
         "A row is no judgement of a paper's own code, data or models.",
     )
 
 
-def _origins(found: Json) -> Iterator[Entry]:
+def _origins(found: Json) -> Iterator[GlossaryEntry]:
     names = {
         one["name"] or "a model without a name": one["bytes"]
         for table in found["tables"]
@@ -310,7 +311,7 @@ def _origins(found: Json) -> Iterator[Entry]:
     }
     if names:
         told = [f"{name} ({n / MEGABYTE:,.0f} MB of weights)" for name, n in names.items()]
-        yield Entry(
+        yield GlossaryEntry(
             "The student's size",
             f"All students are trained from {listed(told)}. What helps a model of one size need "
             "not help one of another.",
@@ -332,7 +333,7 @@ def compare_recipes(run: str, tables: Sequence[str] = TABLES) -> str:
     found = comparison(run, tables)
     path = storage.join(run, PAGE_FILE)
     storage.replace(storage.join(run, DATA_FILE), dump(found))
-    storage.replace(path, render(found).encode())
+    storage.replace(path, render_comparison(found).encode())
     return path
 
 
