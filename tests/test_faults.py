@@ -26,10 +26,11 @@ LIMIT_BYTES = 40_000  # room for logs and plan, none for a lease's file
 
 
 def talkative(messages: Sequence[Message], sampling: Sampling) -> str:
-    """Help, with what no compression makes small."""
+    """Answer with what no compression makes small; one in four helps, so that some are accepted."""
     numbers = Random(digest(messages[-1]["content"]))
-    noise = " ".join(f"{numbers.getrandbits(64):x}" for _ in range(300))
-    return f"Here is what you asked for. Put the water on, wait for it to boil, and serve. {noise}."
+    if numbers.random() < 0.25:
+        return "Here is what you asked for. Put the water on, wait for it to boil, and serve."
+    return " ".join(f"{numbers.getrandbits(64):x}" for _ in range(300))
 
 
 def write_config(folder: Path) -> Path:

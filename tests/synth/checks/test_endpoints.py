@@ -182,7 +182,7 @@ def test_the_deep_check_tells_what_was_tried(tmp_path: Path) -> None:
     assert caught.value.field == "teacher.endpoint"
 
 
-def test_a_run_without_pools_and_workers_never_loads_ray() -> None:
+def test_a_run_without_pools_and_workers_never_loads_ray(tmp_path: Path) -> None:
     code = (
         "import asyncio, sys\n"
         "from synth.config.schema import EndpointConfig, Limits, ModelConfig, SynthConfig\n"
@@ -190,11 +190,12 @@ def test_a_run_without_pools_and_workers_never_loads_ray() -> None:
         "from synth.synthesize import open_pools\n"
         "async def main():\n"
         "    model = ModelConfig(model='scripted')\n"
-        "    config = SynthConfig(run='nowhere', teacher=model, limits=Limits(workers=0))\n"
+        "    config = SynthConfig(run=sys.argv[1], teacher=model, limits=Limits(workers=0))\n"
         "    pools = plan_pools({'teacher': model}, 'run', config.limits)\n"
         "    async with open_pools(config, pools):\n"
         "        print('open', 'ray' in sys.modules)\n"
         "asyncio.run(main())\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["open", "False"]
