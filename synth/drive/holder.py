@@ -76,7 +76,7 @@ class Holder:
         self.fault: Exception | None = None
         self._run, self._progress = run, Progress()
         self._started = time.monotonic()  # clocks are put forward and back; rates must not be
-        self._over = threading.Event()
+        self._over, self._due = False, threading.Event()
         self._interrupts = threading.current_thread() is threading.main_thread()
         self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
 
@@ -89,9 +89,12 @@ class Holder:
         """Begin another stage, whose numbers start at nothing."""
         if stage != self.stage:
             self.stage, self._progress, self._started = stage, Progress(), time.monotonic()
+            self._due.set()
 
     def note(self, progress: Progress) -> None:
         """Take a drive's newest numbers; where this command must leave, the drive learns why."""
+        if not self._progress.rows_planned:
+            self._due.set()  # work has begun, which is not told five seconds late
         self._progress = progress
         if self.fault is not None:
             raise self.fault
@@ -102,14 +105,19 @@ class Holder:
 
     def end(self) -> None:
         """Say that nobody works on the run now, unless another command does."""
-        self._over.set()
+        self._over = True
+        self._due.set()
         if self._thread.is_alive():
             self._thread.join()
         if self.fault is None and self.holds():
             self._write(ended=True)
 
     def _beat(self) -> None:
-        while not self._over.wait(BEAT_S):
+        while True:
+            self._due.wait(BEAT_S)
+            self._due.clear()
+            if self._over:
+                return
             try:
                 self._check()
                 self._write(ended=False)

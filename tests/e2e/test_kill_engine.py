@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from synth.drive.holder import read_progress
 from tests.chaos.check import count
 from tests.chaos.kills import Kill, run_through
 
@@ -30,8 +31,9 @@ def test_an_engine_core_that_stops_or_dies_costs_no_row(tmp_path: Path) -> None:
     logs = run / "logs"
 
     def engines() -> int:
-        """Count those that have started, once the rows have been on their way for a second."""
-        under_way = (logs / "progress.json").exists()
+        """Count those that have started, once rows have been on their way for a beat."""
+        beat = read_progress(str(run))
+        under_way = beat is not None and beat["rows_planned"] > 0
         return (logs / "engine.log").read_text().count(STARTED) if under_way else 0
 
     # A core that only stands still is there until its replica sees that no token comes; what
