@@ -22,7 +22,7 @@ from synth.status import check_is_run
 from synth.students import current_traces, has_students, model_ids
 from synth.synthesize import RunOptions, synthesize
 from synth.token_budget import ACCOUNT, over_budget
-from synth.workspace.damage import move_damaged_aside
+from synth.workspace.damage import set_apart_damaged_files
 from synth.workspace.ids import find_rows
 from synth.workspace.plan import lease_rows
 from synth.workspace.stage import Manifest
@@ -152,7 +152,7 @@ def _spread(config: SynthConfig) -> Map:
     return spread
 
 
-def set_damaged_aside(run: str) -> list[str]:
+def set_apart_damaged(run: str) -> list[str]:
     """Move the damaged files of a run and of its batches aside; return where they stood.
 
     Raises:
@@ -160,7 +160,7 @@ def set_damaged_aside(run: str) -> list[str]:
     """
     check_is_run(run)
     folders = dict.fromkeys((run, workspace_of(run), *batch_folders(run).values()))
-    return [path for folder in folders for path in move_damaged_aside(folder)]
+    return [path for folder in folders for path in set_apart_damaged_files(folder)]
 
 
 def retry_failed(run: str) -> int:

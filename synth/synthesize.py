@@ -21,7 +21,7 @@ from synth.cluster.job import in_ray_job
 from synth.config.schema import Limits, ModelConfig, SynthConfig
 from synth.curate.counting import AcceptedCount, Counting
 from synth.curate.local import MEASURED
-from synth.drive.drive import Drive, Progress, Refill, WorkerDoor, nothing_more
+from synth.drive.drive import Drive, LeaseRunner, Progress, Refill, nothing_more
 from synth.drive.holder import Holder, hold
 from synth.drive.notes import note_accepted, note_seconds
 from synth.drive.runner import Runner, Work
@@ -345,7 +345,7 @@ async def work_through(
 
 
 @asynccontextmanager
-async def _workers(config: SynthConfig, work: Work, stage: str) -> AsyncIterator[list[WorkerDoor]]:
+async def _workers(config: SynthConfig, work: Work, stage: str) -> AsyncIterator[list[LeaseRunner]]:
     if config.limits.workers == 0:
         runner = Runner(work)
         try:

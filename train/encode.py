@@ -315,7 +315,7 @@ def load_rows(job: TrainingJob, tokenizer: Any, split: Split) -> Loaded[Example]
             encoded = encode_rows(_plain(table), tokenizer, family, job.config.max_length)
             examples += encoded.examples
             left_out.update(encoded.left_out.values())
-    return Loaded(sorted(examples, key=lambda one: one.row_id), _told(left_out))
+    return Loaded(sorted(examples, key=lambda one: one.row_id), _counts(left_out))
 
 
 def load_pairs(job: TrainingJob, tokenizer: Any, split: Split) -> Loaded[PairExample]:
@@ -335,7 +335,7 @@ def load_pairs(job: TrainingJob, tokenizer: Any, split: Split) -> Loaded[PairExa
         pairs = [pair | {"chosen_ends": False, "rejected_ends": False} for pair in pairs]
     encoded = encode_pairs(pairs, tokenizer, family, job.config.max_length)
     left_out.update(encoded.left_out.values())
-    return Loaded(encoded.examples, _told(left_out))
+    return Loaded(encoded.examples, _counts(left_out))
 
 
 def _check_rows(curated: str, chosen: Mapping[str, Chosen], by_seeds: bool) -> None:
@@ -388,5 +388,5 @@ def _plain(table: pa.Table) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
-def _told(left_out: Counter[str]) -> dict[str, int]:
+def _counts(left_out: Counter[str]) -> dict[str, int]:
     return {str(why): rows for why, rows in sorted(left_out.items()) if rows}

@@ -73,7 +73,7 @@ def curate(
     inputs = {
         "manifest": digest(MANIFEST_VERSION),
         "policy": digest(policy.model_dump(mode="json")),
-        "arms": digest({name: _told(recipe) for name, recipe in recipes.items()}),
+        "arms": digest({name: _recipe_inputs(recipe) for name, recipe in recipes.items()}),
         "traces": workspace.traces_digest(leases),
         "aside": digest(dict(excluded)),  # a name on disk: another would curate every run again
         "measures": digest(revisions),
@@ -104,7 +104,7 @@ def curated_folder(config: SynthConfig) -> str:
     return storage.join(config.run, "curated", policy_name(config.curate.policy))
 
 
-def _told(recipe: Recipe) -> dict[str, Any]:
+def _recipe_inputs(recipe: Recipe) -> dict[str, Any]:
     """Return what of a recipe decides about its rows; its functions are told by its version."""
     return {
         "version": recipe.version,

@@ -30,7 +30,7 @@ class LeaseEnd:
     suspects: tuple[str, ...] = ()
 
 
-class WorkerDoor(Protocol):
+class LeaseRunner(Protocol):
     """What the scheduler needs of a worker: a `Runner`, or an actor around one."""
 
     async def room(self) -> None:
@@ -101,7 +101,7 @@ class Drive:
 
     def __init__(
         self,
-        workers: Sequence[WorkerDoor],
+        workers: Sequence[LeaseRunner],
         leases: Iterable[Lease],
         *,
         refill: Refill = nothing_more,
@@ -113,7 +113,7 @@ class Drive:
         self._drain_s = drain_s
         self._queue: asyncio.Queue[Lease] = asyncio.Queue()
         self._running: set[asyncio.Task[None]] = set()
-        self._suspects: list[tuple[WorkerDoor, Lease]] = []
+        self._suspects: list[tuple[LeaseRunner, Lease]] = []
         self._open_rows = 0
         self._lease_ended = asyncio.Event()
         self._handed_out = self._add(leases)
@@ -150,7 +150,7 @@ class Drive:
         if not task.cancelled() and (fault := task.exception()) and not self._end.done():
             self._end.set_exception(fault)
 
-    async def _feed(self, worker: WorkerDoor) -> None:
+    async def _feed(self, worker: LeaseRunner) -> None:
         while True:
             await worker.room()
             self._track(self._run_lease(worker, await self._queue.get()))
@@ -162,7 +162,7 @@ class Drive:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _run_lease(self, worker: WorkerDoor, lease: Lease) -> None:
+    async def _run_lease(self, worker: LeaseRunner, lease: Lease) -> None:
         end = await worker.run(lease)
         self._open_rows -= lease.num_rows
         if end.suspects:

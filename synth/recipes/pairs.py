@@ -99,7 +99,7 @@ def by_outcome(
         chosen, rejected = _sides(samples, good, text)
         if shortest:
             chosen = sorted(chosen, key=lambda row: (len(text(row)), row["row_id"]))[:1]
-        both = sorted(product(chosen, rejected), key=_lot)
+        both = sorted(product(chosen, rejected), key=_order_by_chance)
         pairs += [make_pair(*sides, text, "outcome") for sides in islice(both, per_seed)]
     return pairs
 
@@ -145,7 +145,7 @@ def _sides(
     return chosen, rejected
 
 
-def _lot(sides: tuple[TraceRow, TraceRow]) -> str:
+def _order_by_chance(sides: tuple[TraceRow, TraceRow]) -> str:
     chosen, rejected = sides
     return digest("outcome", chosen["row_id"], rejected["row_id"])
 

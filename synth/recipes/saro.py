@@ -251,7 +251,7 @@ def judged_outcomes(rows: Sequence[TraceRow], judge: str) -> dict[str, bool | No
         rows: The recipe's rows of all steps.
         judge: Name of the judge of harmful prompts' answers; rules judge all others.
     """
-    verdicts = {row["parents"][0]: told["verdict"] for row, told in _told(rows, "verdict")}
+    verdicts = {row["parents"][0]: told["verdict"] for row, told in _with_payload(rows, "verdict")}
     ended: dict[str, bool | None] = {}
     for row in rows:
         if row["step"] != SAMPLED:
@@ -274,7 +274,7 @@ def srpo_pairs(rows: Sequence[TraceRow], *, options: SaroOptions) -> Sequence[Pa
     by_end = by_outcome(
         samples, lambda row: ended[row["row_id"]], per_seed=cap, shortest=options.shortest
     )
-    turned = [row for row, _ in _told(rows, "index") if WELL.get(_rules_say(row))]
+    turned = [row for row, _ in _with_payload(rows, "index") if WELL.get(_rules_say(row))]
     by_turn = by_reflection(turned, _unsafe(samples, ended))
     return balance(
         [*by_end, *by_turn],
@@ -290,7 +290,7 @@ def _unsafe(rows: Sequence[TraceRow], ended: Mapping[str, bool | None]) -> list[
     return [row for row in ill if row["label"] == "harmful"]
 
 
-def _told(rows: Sequence[TraceRow], key: str) -> Iterator[tuple[TraceRow, dict[str, Any]]]:
+def _with_payload(rows: Sequence[TraceRow], key: str) -> Iterator[tuple[TraceRow, dict[str, Any]]]:
     """Yield the rows whose payload tells `key`, with the payload."""
     for row in rows:
         payload = json.loads(row["payload"])

@@ -174,19 +174,19 @@ def _is_transient(error: BaseException) -> bool:
 
 def _tell(path: str, state: RetryCallState) -> None:
     if state.outcome is not None:
-        log.warning("%s: asking again: %s", path, _told(state.outcome.exception()))
+        log.warning("%s: asking again: %s", path, _one_line(state.outcome.exception()))
 
 
 def _meaning(path: str, error: Exception, deadline_s: float) -> Exception:
     """Return what a lasting fault says about the input, or about the run."""
     if _is_transient(error):
-        told = _told(error)
+        told = _one_line(error)
         return RunFault(f"{path}: no answer within {deadline_s:g} s (storage.deadline_s): {told}")
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         rule = "must be given by the environment, a profile, or the machine's role"
         return BadInput(file=path, field="credentials", value=None, rule=rule)
     if not isinstance(error, ClientError):
-        value, rule = type(error).__name__, f"must be usable: {_told(error)}"
+        value, rule = type(error).__name__, f"must be usable: {_one_line(error)}"
         return BadInput(file=path, field="storage", value=value, rule=rule)
     if code_of(error) in _MISSING:
         return FileNotFoundError(errno.ENOENT, "no such object", path)
@@ -200,7 +200,7 @@ def _meaning(path: str, error: Exception, deadline_s: float) -> Exception:
     return BadInput(file=path, field="storage", value=code, rule=rule)
 
 
-def _told(error: BaseException | None) -> str:
+def _one_line(error: BaseException | None) -> str:
     """Return a fault on one line, without the credentials.
 
     botocore's own faults name an address. Where it knew none, it quotes the request's headers or

@@ -78,7 +78,7 @@ def read_json(path: str) -> dict[str, Any] | None:
     return found
 
 
-def move_damaged_aside(folder: str) -> list[str]:
+def set_apart_damaged_files(folder: str) -> list[str]:
     """Move the damaged files of a run or batch into its folder for them; return where they stood.
 
     Plans, traces and measures are read to their last byte, and manifests whole. What was in a file

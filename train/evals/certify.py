@@ -81,7 +81,7 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
+class _LabelledRow:
     """One row: the exchange, and the label as it is written."""
 
     exchange: Exchange
@@ -115,23 +115,23 @@ def digest_of(path: str) -> str:
         return hash_file(path)
 
 
-def _rows(source: LabelsFile) -> Iterator[_Told]:
+def _rows(source: LabelsFile) -> Iterator[_LabelledRow]:
     wanted = [name for name in source.columns.values() if name is not None]
     seen: dict[str, None] | None = None  # columns, in their order; None before the first row
     for row in read_file_rows(source.path, wanted):
         seen = (seen or {}) | dict.fromkeys(row.cells)
-        yield _told(source, row)
+        yield _labelled_row(source, row)
     missing = [name for name in wanted if seen is not None and name not in seen]
     if missing:
         raise _no_column(source, missing[0], list(seen or ()))
 
 
-def _told(source: LabelsFile, row: FileRow) -> _Told:
+def _labelled_row(source: LabelsFile, row: FileRow) -> _LabelledRow:
     prompt, text, rival = (
         _text(source, row, name) for name in (source.prompt, source.text, source.rival)
     )
     value = _label(source, row)
-    return _Told(exchange=Exchange(prompt=prompt, text=text, rival=rival), value=value)
+    return _LabelledRow(exchange=Exchange(prompt=prompt, text=text, rival=rival), value=value)
 
 
 def _text(source: LabelsFile, row: FileRow, column: str | None) -> str:

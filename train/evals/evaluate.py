@@ -343,10 +343,10 @@ def _certified(seat: Seat) -> object:
 
 def _records_digest(records: Sequence[Record]) -> str:
     """Return the digest of what was answered and judged; a retry makes it another."""
-    return digest([_told(record) for record in records])
+    return digest([_judged_facts(record) for record in records])
 
 
-def _told(record: Record) -> tuple[object, ...]:
+def _judged_facts(record: Record) -> tuple[object, ...]:
     judged = [asdict(one) for one in record.judged]
     text = digest(record.readable)
     return (record.row_id, record.outcome, record.verdict, record.reason, text, judged)

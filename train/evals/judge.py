@@ -398,7 +398,7 @@ def _judged(
         for index, scope in _places(seat, records):
             why = _unaskable(records[index], scope)
             verdict = next(left) if why is None else undetermined(why)
-            judged[index].append(_told(seat.judge.name, scope, verdict))
+            judged[index].append(_as_judged(seat.judge.name, scope, verdict))
     return [
         replace(record, judged=(*record.judged, *told))
         for record, told in zip(records, judged, strict=True)
@@ -447,7 +447,7 @@ def _exchange(record: Record, scope: Scope) -> Exchange:
     return Exchange(prompt=record.untransformed, text=texts[scope])
 
 
-def _told(judge: str, scope: Scope, verdict: Verdict) -> Judged:
+def _as_judged(judge: str, scope: Scope, verdict: Verdict) -> Judged:
     is_open = verdict.verdict == UNDETERMINED
     return Judged(
         judge=judge,

@@ -96,7 +96,7 @@ def plane_scatters(files: RunFiles) -> list[NamedFigure]:
             figure = scatter_figure(
                 f"Hidden states of {name} at layer {found['chosen_layer']}",
                 "Principal plane of the prompts in distribution; attacked harmful prompts are "
-                f"projected into it. {_told(found, name)}",
+                f"projected into it. {_axis_sentence(found, name)}",
                 (f"Component 1 ({first} of variance)", f"Component 2 ({second})"),
                 dict(sorted(clouds.items())),
             )
@@ -200,7 +200,7 @@ def _plane_style(found: Json, points: Json) -> int | None:
     return family_style(found, points["family"]) if points["label"] == "harmful" else None
 
 
-def _told(found: Json, name: str) -> str:
+def _axis_sentence(found: Json, name: str) -> str:
     layer = _chosen(found, found["models"][name])
     parts = [
         f"{family}: position {score(of['position']['harmful']).text}"

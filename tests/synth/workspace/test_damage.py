@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from synth.dataset import curate_run, retry_failed, set_damaged_aside
+from synth.dataset import curate_run, retry_failed, set_apart_damaged
 from synth.errors import BadInput
 from synth.run import Run
 from synth.status import read_status
@@ -60,7 +60,7 @@ async def test_a_damaged_file_is_named_set_aside_and_owed_again(
         assert named.value.file == str(broken)
     with pytest.raises(BadInput, match="retry --damaged"):
         await make(tmp_path)
-    assert set_damaged_aside(str(tmp_path)) == [str(broken)]
+    assert set_apart_damaged(str(tmp_path)) == [str(broken)]
     assert len(list((tmp_path / "damaged").iterdir())) == 1
     assert await make(tmp_path) == {"ok": ROWS}
     assert read_status(str(tmp_path)).outcomes == {"ok": ROWS}
@@ -71,7 +71,7 @@ async def test_measures_go_with_the_traces_that_they_are_of(tmp_path: Path) -> N
     before = curate_run(a_run(tmp_path))
     broken = min((tmp_path / "traces").iterdir())
     end_early(broken)
-    moved = set_damaged_aside(str(tmp_path))
+    moved = set_apart_damaged(str(tmp_path))
     measures = list((tmp_path / "measures").glob(f"*/{broken.name}"))
     assert measures == []
     assert len(moved) == 1 + len(list((tmp_path / "measures").iterdir()))
@@ -89,14 +89,14 @@ async def test_a_damaged_manifest_is_named_and_its_stage_runs_again(tmp_path: Pa
     with pytest.raises(BadInput, match="retry --damaged") as named:
         curate_run(a_run(tmp_path))
     assert named.value.file == str(manifest)
-    assert set_damaged_aside(str(tmp_path)) == [str(manifest)]
+    assert set_apart_damaged(str(tmp_path)) == [str(manifest)]
     assert curate_run(a_run(tmp_path))["shards"] == before["shards"]
 
 
 async def test_what_is_whole_stays(tmp_path: Path) -> None:
     await make(tmp_path)
     curate_run(a_run(tmp_path))
-    assert set_damaged_aside(str(tmp_path)) == []
+    assert set_apart_damaged(str(tmp_path)) == []
 
 
 async def test_other_files_beside_a_runs_own_are_nobodys(tmp_path: Path) -> None:
@@ -113,4 +113,4 @@ async def test_other_files_beside_a_runs_own_are_nobodys(tmp_path: Path) -> None
     assert Workspace(str(tmp_path)).traces().num_rows == ROWS
     (tmp_path / "curated").rename(tmp_path / "before")
     assert curate_run(a_run(tmp_path))["shards"] == before["shards"]
-    assert set_damaged_aside(str(tmp_path)) == []
+    assert set_apart_damaged(str(tmp_path)) == []
