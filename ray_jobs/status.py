@@ -122,11 +122,11 @@ def _batches_table(status: Status) -> Table:
 
 def _beat(beat: Beat) -> str:
     what = "ended" if beat.ended else "last sign of life"
+    sign = f"{one_line(beat.stage)}: {what} {clock(beat.age_s)} ago"
+    if not beat.planned:  # training, judging by rules, and the like: there are no rows to count
+        return sign
     left = "" if beat.left_s is None else f", {clock(beat.left_s)} left"
-    return (
-        f"{one_line(beat.stage)}: {what} {clock(beat.age_s)} ago, {beat.done:,} of "
-        f"{beat.planned:,} rows, {beat.tokens_per_s:.0f} tok/s{left}"
-    )
+    return f"{sign}, {beat.done:,} of {beat.planned:,} rows, {beat.tokens_per_s:.0f} tok/s{left}"
 
 
 if __name__ == "__main__":
