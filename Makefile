@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-BENCHES ?= saturation scheduler scale endpoint trees
+BENCHES ?= saturation scheduler scale endpoint trees quota
 
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false

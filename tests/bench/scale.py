@@ -4,93 +4,165 @@ Runs of 10 k, 100 k and 1 M rows (a hundred samples a seed) through the scripted
 workers' own processes: `rows_per_s` of the largest from its seeds' loading to its last lease, Ray
 and planning included; `bytes_per_row` by which the memory of driver and workers (PSS, at most) is
 above the smallest run's, for each row more; `resume_s` for a new process to find that the largest
-run is finished. Then each is curated. The last line of stdout is one JSON object.
+run is finished, what it takes to load among it. Then each is curated.
 
 With `--workers 0` recipes and measures run in the driver's process, without Ray.
 """
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.memory import run_watched
-from tests.bench.scale_sides import words, write_inputs
+import psutil
+import yaml
+
+from synth.config.schema import (
+    CurateConfig,
+    Limits,
+    ModelConfig,
+    SamplingConfig,
+    SeedsConfig,
+    SynthConfig,
+)
+from synth.dataset import curate_run, make_traces
+from synth.records import Outcome, digest
+from synth.run import load_run
+from synth.synthesize import RunOptions
+from tests.bench import harness
+from tests.bench.harness import Json, TreeMemory
 
 SIZES = (10_000, 100_000, 1_000_000)
+SAMPLES = 100  # a seed
+CATEGORIES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """What was measured at one size.
+class Load:
+    """One run.
 
     Attributes:
-        rows: Of the run.
-        rows_per_s: Generated.
-        pss_bytes: Driver and workers at most, while they generated.
-        resume_s: Until a new process has found that nothing is left.
-        curated_per_s: Rows that curation looked at a second.
-        curate_pss_bytes: Driver and workers at most, while they curated.
-        accepted: Rows in the shards.
+        folder: Of its seeds, policy and run directory.
+        rows: To make.
+        workers: Recipe workers; None takes as many as a run does by default.
     """
 
-    rows: int
-    rows_per_s: float
-    pss_bytes: int
-    resume_s: float
-    curated_per_s: float
-    curate_pss_bytes: int
-    accepted: int
+    folder: str = ""
+    rows: int = 0
+    workers: int | None = None
 
 
-def main() -> None:
-    """Measure each size, tell it on stderr, and print the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def bench() -> Json:
+    """Measure each size."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES)
     parser.add_argument("--workers", type=int, default=None)
     known = parser.parse_args()
     sizes = []
     for rows in sorted(known.rows):
         sizes.append(measure(rows, known.workers))
-        print(f"{asdict(sizes[-1])}", file=sys.stderr, flush=True)
-    print(json.dumps(summarize(sizes) | {"workers": known.workers}))
+        harness.say(f"{sizes[-1]}")
+    return summarize(sizes) | {"workers": known.workers}
 
 
-def measure(rows: int, workers: int | None) -> Size:
+def measure(rows: int, workers: int | None) -> Json:
     """Make, resume and curate a run of `rows` rows."""
-    folder = Path(tempfile.mkdtemp(prefix="guideweave-bench-")) / "scale"
-    try:
-        write_inputs(rows, folder)
-        made, pss = run_watched(words("make", rows, workers, folder))
-        resumed, _ = run_watched(words("resume", rows, workers, folder))
-        curated, curate_pss = run_watched(words("curate", rows, workers, folder))
-    finally:
-        shutil.rmtree(folder.parent)
-    return Size(
-        rows=rows,
-        rows_per_s=round(rows / json.loads(made)["seconds"], 1),
-        pss_bytes=pss,
-        resume_s=round(json.loads(resumed)["seconds"], 2),
-        curated_per_s=round(rows / json.loads(curated)["seconds"], 1),
-        curate_pss_bytes=curate_pss,
-        accepted=json.loads(curated)["accepted"],
-    )
-
-
-def summarize(sizes: list[Size]) -> dict[str, object]:
-    """Return what others read: of the largest size, its memory against the smallest's."""
-    least, most = sizes[0], sizes[-1]
-    more = most.rows - least.rows
+    making, curating = TreeMemory(), TreeMemory()
+    with tempfile.TemporaryDirectory(prefix="guideweave-bench-") as folder:
+        load = Load(folder=folder, rows=rows, workers=workers)
+        write_inputs(load)
+        made = harness.run_side("scale", "make", load, making.look)
+        resumed = harness.run_side("scale", "resume", load)
+        curated = harness.run_side("scale", "curate", load, curating.look)
     return {
-        "rows_per_s": most.rows_per_s,
-        "bytes_per_row": round((most.pss_bytes - least.pss_bytes) / more, 1) if more else None,
-        "resume_s": most.resume_s,
-        "sizes": [asdict(size) for size in sizes],
+        "rows": rows,
+        "rows_per_s": round(rows / made["seconds"], 1),
+        "pss_bytes": making.most_bytes,
+        "resume_s": round(resumed["seconds"], 2),
+        "curated_per_s": round(rows / curated["seconds"], 1),
+        "curate_pss_bytes": curating.most_bytes,
+        "accepted": curated["accepted"],
     }
 
 
+def summarize(sizes: list[Json]) -> Json:
+    """Return what others read: of the largest size, its memory against the smallest's."""
+    least, most = sizes[0], sizes[-1]
+    more = most["rows"] - least["rows"]
+    bytes_more = most["pss_bytes"] - least["pss_bytes"]
+    return {
+        "rows_per_s": most["rows_per_s"],
+        "bytes_per_row": round(bytes_more / more, 1) if more else None,
+        "resume_s": most["resume_s"],
+        "sizes": sizes,
+    }
+
+
+def write_inputs(load: Load) -> None:
+    """Write seeds for all rows, and a policy that keeps every sample that is fit."""
+    folder = Path(load.folder)
+    with (folder / "seeds.jsonl").open("w") as file:
+        for number in range(load.rows // SAMPLES):
+            file.write(json.dumps(_seed(number)) + "\n")
+    (folder / "all.yaml").write_text(yaml.safe_dump({"per_prompt": SAMPLES}))
+
+
+def _seed(number: int) -> dict[str, str]:
+    # Prompts that differ in a digit or two would be near duplicates.
+    return {
+        "prompt": f"What would you tell a child about {digest(number)}, and why does it matter?",
+        "label": "benign",
+        "category": f"category {number % CATEGORIES}",
+    }
+
+
+def make_config(load: Load) -> SynthConfig:
+    """Return the run's configuration."""
+    return SynthConfig(
+        run=f"{load.folder}/run",
+        recipe=("refusal",),
+        guidelines=(),
+        seeds=SeedsConfig(path=f"{load.folder}/seeds.jsonl", eval_share=0),
+        samples=SAMPLES,
+        teacher=ModelConfig(model="scripted"),
+        sampling=SamplingConfig(max_tokens=64),
+        curate=CurateConfig(policy=f"{load.folder}/all.yaml"),
+        limits=Limits(workers=load.workers),
+    )
+
+
+def make(load: Load) -> Json:
+    """Generate every row."""
+    started = time.time()
+    _make(load)
+    return {"seconds": time.time() - started}
+
+
+def resume(load: Load) -> Json:
+    """Find that nothing is left, without Ray."""
+    _make(load)
+    if "ray" in sys.modules:
+        raise RuntimeError("Ray was loaded to find that nothing is left")
+    return {"seconds": time.time() - psutil.Process().create_time()}
+
+
+def _make(load: Load) -> None:
+    outcomes = make_traces(load_run(make_config(load)), RunOptions())
+    if outcomes != {Outcome.OK: load.rows}:
+        raise RuntimeError(f"not every row was made: {dict(outcomes)}")
+
+
+def curate(load: Load) -> Json:
+    """Judge, select and write."""
+    started = time.time()
+    manifest = curate_run(load_run(make_config(load)))
+    accepted = sum(manifest["accepted"].values())
+    return {"seconds": time.time() - started, "accepted": accepted}
+
+
 if __name__ == "__main__":
-    main()
+    harness.main(bench, {"make": make, "resume": resume, "curate": curate}, Load)
