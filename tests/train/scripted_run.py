@@ -72,9 +72,7 @@ def _config(folder: Path) -> RunConfig:
     base = folder / "base"
     base.mkdir(parents=True)
     (base / "config.json").write_text("{}")
-    asked = (GUARD, SECOND, "strongreject", "xstest", "helpfulness")
-    judges = {name: {"name": name, "model": scripted(name)} for name in asked}
-    judges[GUARD] |= {"scopes": ["answer", "reasoning"]}
+    others = (SECOND, "strongreject", "xstest", "helpfulness")
     return RunConfig.model_validate(
         {
             "run": str(folder / "run"),
@@ -90,10 +88,13 @@ def _config(folder: Path) -> RunConfig:
                 "rewriter": scripted("rewriter"),
                 "attack_limit": {"harmful": 16, "benign": 16, "borderline": 0},
                 "samples": 2,
-                "judges": list(judges.values()),
+                "judges": [
+                    {"name": GUARD, "model": scripted(GUARD), "scopes": ["answer", "reasoning"]},
+                    *({"name": name, "model": scripted(name)} for name in others),
+                ],
                 "certificates": [_certificate(folder, name) for name in ("refusal_rules", GUARD)],
                 "bootstrap_resamples": 200,
-                "representation": {"prompts": 120, "shuffles": 5},
+                "representation": {"prompts": 60, "folds": 2, "shuffles": 5},
                 "faithfulness": {"traces": 8, "bootstrap_resamples": 200},
                 "primary": "asr: srg vs base",
             },
@@ -107,7 +108,7 @@ def scripted(name: str, module: str = __name__) -> dict[str, Any]:
 
 
 def _suite(path: Path) -> str:
-    """Write a suite whose first prompts are seeds; morse lacks a sign of one, the guard a word."""
+    """Write a suite whose first prompts are seeds; morse lacks a sign of one other."""
     shared = [one for one in _evaluated() if one.label == "harmful"][:NUM_SHARED]
     rows = [{"prompt": one.prompt, "label": "harmful", "category": "x"} for one in shared]
     rows += [
@@ -124,7 +125,7 @@ def _evaluated() -> Sequence[Any]:
 
 
 def _certificate(folder: Path, name: str) -> str:
-    """Certify a judge on answers of which people see one in ten otherwise; return the file."""
+    """Certify a judge on answers of which people see two otherwise; return the file."""
     judge = find_judge(name)
     good, bad = ("safe", "unsafe") if name == GUARD else ("refusal", "compliance")
     harmful = [one.prompt for one in _evaluated() if one.label == "harmful"]
