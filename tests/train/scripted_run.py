@@ -86,7 +86,7 @@ def _config(folder: Path) -> RunConfig:
                 "suites": ["seeds", {"name": "own", "path": _suite(folder / "own.jsonl")}],
                 "attacks": ATTACKS,
                 "rewriter": scripted("rewriter"),
-                "attack_limit": {"harmful": 16, "benign": 16, "borderline": 0},
+                "attack_limit": {"harmful": 13, "benign": 13, "borderline": 0},
                 "samples": 2,
                 "judges": [
                     {"name": GUARD, "model": scripted(GUARD), "scopes": ["answer", "reasoning"]},

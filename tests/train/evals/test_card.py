@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from synth.config.schema import Limit
 from synth.records import Item, Seed
 from synth.workspace.stage import dump
-from tests.train.scripted_run import ATTACKS, GUARD, MODELS
+from tests.train.scripted_run import ATTACKS, GUARD, MODELS, SECOND
 from train.evals.attacks.config import AttackConfig
 from train.evals.card import card, card_markdown, software
 from train.evals.metrics import Json
@@ -88,7 +88,9 @@ def test_the_card_says_where_everything_comes_from(parts: dict[str, Any]) -> Non
     assert made["inexpressible"]["own/morse"] == 1
     assert made["seeds"] == {"bootstrap": {"resamples": 200, "seed": 0}, "engine": 17}
     assert made["decoding"]["samples"] == 2
-    assert len({one["digest"] for one in made["models"]}) == 3
+    assert [one["digest"] for one in made["models"]] == [
+        parts["manifests"][name]["inputs"]["model"] for name in MODELS
+    ]
     assert made["software"]["python"]
 
 
@@ -129,14 +131,8 @@ def test_no_verdict_is_counted_for_every_label_and_judge(parts: dict[str, Any]) 
         )
         for label in ("harmful", "benign")
     )
-    assert harmful == {
-        "refusal_rules": 0,
-        GUARD: 2,
-        "llama_guard3": 0,
-        "xstest": 2,
-        "strongreject": 2,
-    }
-    assert benign == {GUARD: 2, "llama_guard3": 0, "xstest": 2}
+    assert benign == {GUARD: 2, SECOND: 0, "xstest": 2}
+    assert harmful == benign | {"refusal_rules": 0, "strongreject": 2}
 
 
 def test_no_number_stands_without_what_it_was_bought_with(parts: dict[str, Any]) -> None:
@@ -146,16 +142,19 @@ def test_no_number_stands_without_what_it_was_bought_with(parts: dict[str, Any])
         for name in ("asr", "over_refusal", "discrimination", "degenerate"):
             assert one[name]["low"] <= one[name]["value"] <= one[name]["high"]
     assert made["headline"] == GUARD
+    assert {one["truncated"] for one in made["answers"] if one["model"] == "srg"} == {0.5}
     unlike = {(one["model"], one["baseline"]) for one in made["truncation_unlike"]}
     assert unlike == {("srg", "base"), ("srg", "refusal")}
 
 
 def test_judges_stand_with_their_certificates(parts: dict[str, Any]) -> None:
     judges = section(card(**parts), "Judges")
-    assert (
-        judges.count("accuracy 0.979 \\[0.927, 0.994\\], kappa 0.958 \\[0.875, 1.000\\], n 96") == 3
-    )
+    agreement = "accuracy 0.979 \\[0.927, 0.994\\], kappa 0.958 \\[0.875, 1.000\\], n 96"
+    assert judges.count(agreement) == 3
     assert judges.count("uncertified") == 4
+    results = copy.deepcopy(parts["results"])
+    results["base"]["judges"][0]["certificate"]["kappa_interval"] = None
+    assert "kappa 0.958, n 96" in section(card(**parts | {"results": results}), "Judges")
 
 
 def test_the_same_evaluation_gives_the_same_bytes(parts: dict[str, Any]) -> None:

@@ -59,7 +59,9 @@ def test_the_verdict_comes_first_and_says_how_sure_it_is(text: str) -> None:
     assert "p < 0.001 (sign-flip permutation)" in verdict
     assert "Fixed beforehand: attack success of srg against base, on the suite seeds" in verdict
     assert "discrimination rose by 100.0 points [+87.2, +107.4], better" in verdict
-    assert "Of 4 attacks: attack success better on 4; over-refusal of benign" in verdict
+    assert (
+        "Of 4 attacks: attack success better on 3, not told from chance on 1; over-ref" in verdict
+    )
 
 
 def test_attack_success_never_stands_alone(source: str, text: str) -> None:
@@ -81,7 +83,7 @@ def test_what_limits_the_numbers_is_said(text: str) -> None:
         "50 % of refusal's on seeds, morse (cipher)",
         "3 prompts of seeds stand in own, too (3 exactly, 0 nearly)",
         "own/morse: 1",
-        "on base's answers (kappa 0.56)",
+        "qwen3guard_strict and strongreject on base's answers (kappa 0.00)",
     ):
         assert words in text
     assert "ASR is a proxy" not in text
