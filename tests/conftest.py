@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -45,3 +46,17 @@ def cli(
     yield call
     sys.path[:] = path
     signal.signal(signal.SIGTERM, terminate)
+
+
+@pytest.fixture(scope="session")
+def scripted_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with all its files up to those of its evaluation, every model scripted: to be read."""
+    from tests.train.scripted_run import write_run  # noqa: PLC0415 (heavy)
+
+    return write_run(tmp_path_factory.mktemp("scripted"))
+
+
+@pytest.fixture
+def own_run(scripted_run: Path, tmp_path: Path) -> Path:
+    """A copy of the scripted run, to be changed."""
+    return Path(shutil.copytree(scripted_run, tmp_path / "run"))

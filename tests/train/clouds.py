@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from synth.records import Item, Seed
+from synth.records import Item, Seed, digest
 from train.evals.representation.prompts import BENIGN, HARMFUL, ID, Probe
+from train.evals.representation.states import States
 
 WIDTH = 24
 
@@ -94,6 +95,20 @@ def make_seeds(prefix: str, twins: int) -> list[Seed]:
         for number in range(twins)
         for label in (HARMFUL, BENIGN, "borderline")
     ]
+
+
+def made_up_states(probes: Sequence[Probe], layers: Sequence[int] = (1, 2)) -> States:
+    """Return what a model might have read: harmful prompts lie apart, further in each layer."""
+    values = np.stack([[_state(probe, layer) for layer in layers] for probe in probes])
+    ids = [probe.probe_id for probe in probes]
+    return States(probe_ids=ids, layers=list(layers), values=values, left_out={})
+
+
+def _state(probe: Probe, layer: int) -> NDArray[np.float32]:
+    own = np.random.default_rng(int(digest(probe.probe_id, layer), 16))
+    state = own.normal(size=WIDTH).astype(np.float32)
+    state[0] += 3 * layer * probe.harmful
+    return state
 
 
 def _padded(centre: tuple[float, ...], width: int) -> NDArray[np.float64]:

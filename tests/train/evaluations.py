@@ -12,6 +12,7 @@ import pyarrow as pa
 from synth.batch import Batch, RunBatch
 from synth.config.schema import ModelConfig, SeedsConfig, SynthConfig
 from synth.records import TRACES, Item, Reply, Sampling, row_id
+from synth.workspace.stage import stage
 from train.evals.ask import evaluate_step
 from train.evals.config import EvaluateConfig
 from train.evals.records import Record
@@ -78,9 +79,7 @@ def make_configs(folder: Path, **evaluate: Any) -> tuple[SynthConfig, EvaluateCo
     """Return a run with two trained arms in `folder` and a quick evaluation of it."""
     run = folder / "run"
     for arm in ("refusal", "srg"):
-        (run / "models" / arm).mkdir(parents=True, exist_ok=True)
-        (run / "models" / arm / "manifest.json").write_text(json.dumps({"arm": arm}))
-        (run / "models" / arm / "config.json").write_text("{}")
+        write_student(run, arm)
     config = SynthConfig(
         run=str(run),
         recipe=("refusal", "srg"),
@@ -89,6 +88,26 @@ def make_configs(folder: Path, **evaluate: Any) -> tuple[SynthConfig, EvaluateCo
     )
     quick = {"samples": 2, "bootstrap_resamples": 200, "greedy": False, "utility": False}
     return config, EvaluateConfig.model_validate(quick | evaluate)
+
+
+def write_student(run: Path, arm: str) -> None:
+    """Write what training leaves of a student, without weights."""
+    folder = run / "models" / arm
+    losses = [2.41, 1.9, 1.62, 1.44, 1.31, 1.22, 1.17, 1.12, 1.08, 1.06]
+    told = {
+        "arm": arm,
+        "rows": 240,
+        "heldout_rows": 24,
+        "left_out": 3,
+        "steps": len(losses),
+        "tokens": 81234,
+        "loss": [{"step": step, "loss": loss} for step, loss in enumerate(losses, 1)],
+        "eval_loss": [{"step": 5, "eval_loss": 1.5}, {"step": 10, "eval_loss": 1.36}],
+        "base": {"name": "embedded", "digest": "d"},
+        "files": [{"path": "model.safetensors", "bytes": 269_000_000, "sha256": "5f"}],
+    }
+    stage(f"finetune {arm}", str(folder), {}, make=lambda: told, clean=lambda: None)
+    (folder / "config.json").write_text("{}")
 
 
 def run_with(replies: Replies) -> RunBatch:

@@ -12,8 +12,7 @@ from markdown_it import MarkdownIt
 from synth.config.schema import Limit
 from synth.records import Item, Seed
 from synth.workspace.stage import dump
-from tests.train.report_files import write_run
-from tests.train.report_parts import GUARD, MODELS
+from tests.train.scripted_run import ATTACKS, GUARD, MODELS, SECOND
 from train.evals.attacks.config import AttackConfig
 from train.evals.card import card, card_markdown, software
 from train.evals.metrics import Json
@@ -34,9 +33,7 @@ SUITE = Suite(
     left_out={"no_prompt": 2},
 )
 OVERLAP = Overlap(first="seeds", second="training", exact=1, near=0, ids=["seed-7"])
-
-
-ATTACKS = [AttackConfig(attack="rot13"), AttackConfig(attack="past_tense_llm")]
+ASKED = [AttackConfig(attack="rot13"), AttackConfig(attack="past_tense_llm")]
 
 
 def item(attack: str, family: str) -> Item:
@@ -48,15 +45,12 @@ def section(made: Json, title: str) -> str:
     return card_markdown(made).split(f"## {title}\n")[1].split("\n## ")[0]
 
 
-def read(run: str, *parts: str) -> Any:
+def read(run: Path, *parts: str) -> Any:
     return json.loads(Path(run, "evals", *parts).read_text())
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    run = write_run(tmp_path_factory.mktemp("card"))
-    manifests = {name: read(run, name, "manifest.json") for name in MODELS}
-    inputs = {"inputs": {"model": "0d1860dc0a82"}, "outcomes": {"ok": 12}}
+def parts(scripted_run: Path) -> dict[str, Any]:
     return {
         "suites": [SUITE],
         "items": [
@@ -65,13 +59,13 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             item("rot13", "cipher"),
             item("past_tense_llm", "tense"),
         ],
-        "attacks": ATTACKS,
+        "attacks": ASKED,
         "rewrite_failures": {"past_tense_llm": {"unchanged": 2, "refused": 3}},
         "rewriter": "writer@5e4f3c",
         "overlaps": [OVERLAP],
-        "results": {name: read(run, name, "results.json") for name in MODELS},
-        "manifests": {name: found | inputs for name, found in manifests.items()},
-        "comparison": read(run, "comparison.json"),
+        "results": {name: read(scripted_run, name, "results.json") for name in MODELS},
+        "manifests": {name: read(scripted_run, name, "manifest.json") for name in MODELS},
+        "comparison": read(scripted_run, "comparison.json"),
         "engine_seed": 17,
     }
 
@@ -91,10 +85,12 @@ def test_the_card_says_where_everything_comes_from(parts: dict[str, Any]) -> Non
     past = {"attack": "past_tense_llm", "family": "tense", "needs_llm": True}
     assert made["attacks"] == [one | {"version": 1, "files": []} for one in (rot13, past)]
     assert made["overlaps"] == [OVERLAP]
-    assert made["inexpressible"] == {"jbb/morse": 4}
-    assert made["seeds"] == {"bootstrap": {"resamples": 10000, "seed": 0}, "engine": 17}
-    assert made["decoding"]["samples"] == 8
-    assert [one["digest"] for one in made["models"]] == ["0d1860dc0a82"] * 3
+    assert made["inexpressible"]["own/morse"] == 1
+    assert made["seeds"] == {"bootstrap": {"resamples": 200, "seed": 0}, "engine": 17}
+    assert made["decoding"]["samples"] == 2
+    assert [one["digest"] for one in made["models"]] == [
+        parts["manifests"][name]["inputs"]["model"] for name in MODELS
+    ]
     assert made["software"]["python"]
 
 
@@ -127,50 +123,38 @@ def test_files_of_attacks_are_named_by_their_hashes(tmp_path: Path, parts: dict[
 
 
 def test_no_verdict_is_counted_for_every_label_and_judge(parts: dict[str, Any]) -> None:
-    results = copy.deepcopy(parts["results"])
-    labels = results["base"]["groups"][0]["labels"]
-    labels["benign"]["guards"][GUARD]["answer"]["undetermined"] = 9
-    labels["benign"]["refusals"] = {"xstest": {"refusal": {"undetermined": 4}}}
-    labels["harmful"]["strongreject"]["undetermined"] = 5
-    made = card(**parts | {"results": results})
     harmful, benign = (
-        next(one for one in made["answers"] if one["label"] == label)["undetermined_by_judge"]
+        next(
+            one["undetermined_by_judge"]
+            for one in card(**parts)["answers"]
+            if (one["suite"], one["label"]) == ("own", label)
+        )
         for label in ("harmful", "benign")
     )
-    assert benign == {GUARD: 9, "xstest": 4}
-    assert (harmful["strongreject"], harmful[GUARD]) == (5, 12)
-    labels["harmful"]["strongreject"] = None
-    made = card(**parts | {"results": results})
-    assert "strongreject" not in json.dumps(made["answers"][1])
+    assert benign == {GUARD: 2, SECOND: 0, "xstest": 2}
+    assert harmful == benign | {"refusal_rules": 0, "strongreject": 2}
 
 
 def test_no_number_stands_without_what_it_was_bought_with(parts: dict[str, Any]) -> None:
     made = card(**parts)
-    assert len(made["numbers"]) == 3 * 14
+    assert len(made["numbers"]) == len(MODELS) * 2 * (1 + len(ATTACKS))
     for one in made["numbers"]:
         for name in ("asr", "over_refusal", "discrimination", "degenerate"):
             assert one[name]["low"] <= one[name]["value"] <= one[name]["high"]
     assert made["headline"] == GUARD
-    answers = next(one for one in made["answers"] if one["label"] == "harmful")
-    assert answers["undetermined_by_judge"][GUARD] == 12
-    assert answers["truncated"] == 0.03
+    assert {one["truncated"] for one in made["answers"] if one["model"] == "srg"} == {0.5}
     unlike = {(one["model"], one["baseline"]) for one in made["truncation_unlike"]}
     assert unlike == {("srg", "base"), ("srg", "refusal")}
 
 
 def test_judges_stand_with_their_certificates(parts: dict[str, Any]) -> None:
     judges = section(card(**parts), "Judges")
-    assert "kappa 0.820" in judges
-    assert judges.count("uncertified") == 2
-
-
-def test_certificates_show_their_intervals(parts: dict[str, Any]) -> None:
+    agreement = "accuracy 0.979 \\[0.927, 0.994\\], kappa 0.958 \\[0.875, 1.000\\], n 96"
+    assert judges.count(agreement) == 3
+    assert judges.count("uncertified") == 4
     results = copy.deepcopy(parts["results"])
-    certificate = results["base"]["judges"][0]["certificate"]
-    certificate |= {"accuracy_interval": [0.88, 0.94], "kappa_interval": None}
-    judges = section(card(**parts | {"results": results}), "Judges")
-    accuracy = certificate["accuracy"]
-    assert f"accuracy {accuracy:.3f} \\[0.880, 0.940\\], kappa 0.820, n 300" in judges
+    results["base"]["judges"][0]["certificate"]["kappa_interval"] = None
+    assert "kappa 0.958, n 96" in section(card(**parts | {"results": results}), "Judges")
 
 
 def test_the_same_evaluation_gives_the_same_bytes(parts: dict[str, Any]) -> None:
@@ -179,12 +163,15 @@ def test_the_same_evaluation_gives_the_same_bytes(parts: dict[str, Any]) -> None
     assert card_markdown(first) == card_markdown(json.loads(dump(first)))
 
 
-def test_no_prompt_and_no_place_of_this_machine_is_in_it(parts: dict[str, Any]) -> None:
+def test_no_prompt_and_no_place_of_this_machine_is_in_it(
+    parts: dict[str, Any], scripted_run: Path
+) -> None:
     made = card(**parts)
     for text in (dump(made).decode(), card_markdown(made)):
         assert "bad thing" not in text
         assert "good thing" not in text
         assert "/home" not in text
+        assert str(scripted_run.parent) not in text
         assert "seed-7" in text
 
 

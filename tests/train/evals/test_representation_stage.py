@@ -1,6 +1,7 @@
 """The stage without a model: states made up, and what is kept of them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 
 from guidelines import BadInput
 from synth.config.schema import EndpointConfig, ModelConfig, SeedsConfig, SynthConfig
-from synth.records import Item, digest
+from synth.records import Item
 from synth.seeds.seeds import load_seeds, split_seeds
-from tests.train.clouds import make_items
+from tests.train.clouds import made_up_states, make_items
 from tests.train.evaluations import seeds_file
 from train.evals.config import EvaluateConfig, RepresentationConfig
 from train.evals.representation import stage as module
@@ -20,7 +21,6 @@ from train.evals.representation.states import States, read_states, to_span, writ
 
 EVALUATE = EvaluateConfig(bootstrap_resamples=200)
 SECTION = RepresentationConfig(prompts=120, shuffles=5)
-WIDTH = 12
 
 
 def make_run(folder: Path, pairs: int = 60) -> tuple[SynthConfig, list[Item]]:
@@ -38,7 +38,7 @@ def make_model(folder: Path, name: str) -> ModelConfig:
 
 
 class Reading:
-    """Stands for the reading of models: harmful prompts lie apart, in two layers.
+    """Stands for the reading of models.
 
     Attributes:
         read: Names of the models that were read.
@@ -54,20 +54,9 @@ class Reading:
     def __call__(self, config: Any, section: Any, identity: Any, model: Any, probes: Any) -> States:
         self.read.append(identity.name)
         start = self.num_left_out.get(identity.name, 0)
-        left_out, kept = [probe.probe_id for probe in probes[:start]], probes[start:]
-        layers = list(range(1, self.num_layers.get(identity.name, 2) + 1))
-        return States(
-            probe_ids=[probe.probe_id for probe in kept],
-            layers=layers,
-            values=np.stack([[self._state(p, layer) for layer in layers] for p in kept]),
-            left_out=dict.fromkeys(left_out, "too_long"),
-        )
-
-    def _state(self, probe: Any, layer: int) -> Any:
-        own = np.random.default_rng(int(digest(probe.probe_id, layer), 16))
-        state = own.normal(size=WIDTH).astype(np.float32)
-        state[0] += 3 * layer * probe.harmful
-        return state
+        left_out = dict.fromkeys((probe.probe_id for probe in probes[:start]), "too_long")
+        layers = range(1, self.num_layers.get(identity.name, 2) + 1)
+        return replace(made_up_states(probes[start:], layers), left_out=left_out)
 
 
 @pytest.fixture

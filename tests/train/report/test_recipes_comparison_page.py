@@ -20,7 +20,6 @@ from tests.train.evaluations import make_configs, run_with, usual_replies
 from tests.train.report.test_recipes_comparison import trace_row
 from tests.train.report.test_recipes_comparison_answers import write_tokenizer
 from tests.train.report_page import Page
-from tests.train.report_parts import training_manifest
 from train.evals.evaluate import evaluate
 from train.report.recipes import compare_recipes, recipes_tables
 
@@ -35,7 +34,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config, section = make_configs(folder)
     run = Path(config.run)
     for arm in config.recipe:
-        write_student(run, arm)
+        write_tokenizer(run / "models" / arm)
     evaluate(config, section, run_batch=run_with(usual_replies))
     write_traces(run)
     write_accepted(run, ACCEPTED)
@@ -55,13 +54,6 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own(usual: Path, tmp_path: Path) -> Path:
     """A copy of the usual runs, to be changed."""
     return Path(shutil.copytree(usual, tmp_path / "both"))
-
-
-def write_student(run: Path, arm: str) -> None:
-    about = training_manifest(arm) | {"base": {"name": "embedded", "digest": "d"}}
-    about |= {"files": [{"path": "model.safetensors", "bytes": 269_000_000, "sha256": "5f"}]}
-    (run / "models" / arm / "manifest.json").write_bytes(dump(about))
-    write_tokenizer(run / "models" / arm)
 
 
 def write_traces(run: Path) -> None:

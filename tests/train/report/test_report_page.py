@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.report_files import write_run
 from tests.train.report_page import Page, page_of
 from train import report
 
@@ -17,8 +16,8 @@ AA_GRAPHICS = 3.0  # of what is drawn, 1.4.11
 
 
 @pytest.fixture(scope="module")
-def source_and_page(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Page]:
-    return page_of(write_run(tmp_path_factory.mktemp("report")))
+def source_and_page(scripted_run: Path) -> tuple[str, Page]:
+    return page_of(str(scripted_run))
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.train.browser import Tab, find_browser, open_tab
-from tests.train.report_files import write_run
 from train.report import write_report
 
 BROWSER = find_browser()
@@ -27,8 +26,8 @@ CUT = """[...document.querySelectorAll('.wide')]
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return Path(write_report(write_run(tmp_path_factory.mktemp("report")))).as_uri()
+def report(scripted_run: Path) -> str:
+    return Path(write_report(str(scripted_run))).as_uri()
 
 
 @needs_browser
