@@ -38,12 +38,12 @@ def command(job: Job) -> int:
     """Do the whole flow, whatever the configuration names of it; what is done stays done."""
     if tables := job.config.tables:
         return _compare(job, tables)
-    return _flow(job)
+    return _hold_and_flow(job)
 
 
 def _compare(job: Job, tables: Mapping[str, RunConfig]) -> int:
     """Run both runs of a comparison, then set their recipes side by side."""
-    ends = [_flow(replace(job, config=config)) for config in tables.values()]
+    ends = [_hold_and_flow(replace(job, config=config)) for config in tables.values()]
     page = compare_recipes(job.config.run, tuple(tables))
     console = job.console
     for table in recipes_tables(job.config.run):
@@ -52,13 +52,13 @@ def _compare(job: Job, tables: Mapping[str, RunConfig]) -> int:
     return max(ends)
 
 
-def _flow(job: Job) -> int:
-    """Do one run's whole flow."""
+def _hold_and_flow(job: Job) -> int:
     with hold(job.config.run, "check", job.options.force) as holder:
-        return _hold_flow(job, holder)
+        return _flow(job, holder)
 
 
-def _hold_flow(job: Job, holder: Holder) -> int:
+def _flow(job: Job, holder: Holder) -> int:
+    """Do one run's whole flow."""
     config, console = job.config, job.console
     seconds: defaultdict[str, float] = defaultdict(float)
 

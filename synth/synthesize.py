@@ -313,9 +313,8 @@ async def _open_pools(
     from synth.pools.lifecycle import open_engines  # noqa: PLC0415
 
     logs = None if in_ray_job() else storage.local_folder(storage.join(config.run, "logs"))
-    own = holder.holds
-    name = run_digest(config.run)
-    async with open_engines(pools, name, config.limits, config.seed, logs, own):
+    name, limits = run_digest(config.run), config.limits
+    async with open_engines(pools, name, limits, config.seed, logs, own=holder.holds):
         yield
 
 

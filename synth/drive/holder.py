@@ -7,6 +7,7 @@ meets a higher one than its own was displaced by `--force`: it leaves, and what 
 cluster is no longer its own.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -56,7 +57,7 @@ def hold(run: str, stage: str, force: bool = False) -> Iterator["Holder"]:
         finally:
             del _held[place]
             holder.end()
-    except (KeyboardInterrupt, RunFault):
+    except (KeyboardInterrupt, asyncio.CancelledError, RunFault):
         if holder.fault is not None:
             raise holder.fault from None
         raise
@@ -77,6 +78,7 @@ class Holder:
         self._run, self._progress = run, Progress()
         self._started = time.monotonic()  # clocks are put forward and back; rates must not be
         self._over, self._due = False, threading.Event()
+        self._heard = threading.Event()  # the work knows of the fault, or has ended
         self._interrupts = threading.current_thread() is threading.main_thread()
         self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
 
@@ -97,6 +99,7 @@ class Holder:
             self._due.set()  # work has begun, which is not told five seconds late
         self._progress = progress
         if self.fault is not None:
+            self._heard.set()
             raise self.fault
 
     def holds(self) -> bool:
@@ -107,6 +110,7 @@ class Holder:
         """Say that nobody works on the run now, unless another command does."""
         self._over = True
         self._due.set()
+        self._heard.set()
         if self._thread.is_alive():
             self._thread.join()
         if self.fault is None and self.holds():
@@ -123,7 +127,8 @@ class Holder:
                 self._write(ended=False)
             except Exception as fault:  # noqa: BLE001 - raised where the work is
                 self.fault = fault
-                if self._interrupts:
+                # A drive asks every second. What never asks, such as a training, is interrupted.
+                if not self._heard.wait(BEAT_S) and self._interrupts:
                     os.kill(os.getpid(), signal.SIGINT)
                 return
 

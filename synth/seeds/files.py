@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -39,8 +39,8 @@ class FileRow(NamedTuple):
     cells: dict[str, Any]
 
 
-def read_file_rows(path: str, columns: Collection[str]) -> Iterator[FileRow]:
-    """Yield the rows of a local file or a URI, in file order.
+def read_file_rows(path: str, columns: Collection[str]) -> Generator[FileRow, None, None]:
+    """Yield the rows of a local file or a URI, in file order; who may stop early closes it.
 
     Args:
         path: Its suffix tells the format: `.jsonl`, `.csv`, `.tsv` or `.parquet`.

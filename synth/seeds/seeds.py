@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from importlib.resources import files
 from itertools import groupby, islice
 from typing import NamedTuple
@@ -48,7 +49,8 @@ def load_seeds(config: SeedsConfig, *, max_rows: int | None = None) -> list[Seed
             place and the column.
     """
     names = file_names(config)
-    return seeds_of(config, islice(read_file_rows(_location(config), names.values()), max_rows))
+    with closing(read_file_rows(_location(config), names.values())) as rows:
+        return seeds_of(config, islice(rows, max_rows))
 
 
 def seeds_of(config: SeedsConfig, rows: Iterable[FileRow]) -> list[Seed]:

@@ -7,7 +7,7 @@ no date in it. Undetermined verdicts are counted, and part of no number but `acc
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal, Self
@@ -118,9 +118,10 @@ def digest_of(path: str) -> str:
 def _rows(source: LabelsFile) -> Iterator[_LabelledRow]:
     wanted = [name for name in source.columns.values() if name is not None]
     seen: dict[str, None] | None = None  # columns, in their order; None before the first row
-    for row in read_file_rows(source.path, wanted):
-        seen = (seen or {}) | dict.fromkeys(row.cells)
-        yield _labelled_row(source, row)
+    with closing(read_file_rows(source.path, wanted)) as rows:
+        for row in rows:
+            seen = (seen or {}) | dict.fromkeys(row.cells)
+            yield _labelled_row(source, row)
     missing = [name for name in wanted if seen is not None and name not in seen]
     if missing:
         raise _no_column(source, missing[0], list(seen or ()))

@@ -7,6 +7,7 @@ that changes nothing, or that sends the rewriter's own refusal, would pass for s
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -70,13 +71,14 @@ def load_techniques(attack: AttackConfig) -> list[Technique]:
     path = attack.taxonomy
     assert path is not None, "a persuasion attack has a taxonomy"
     known: dict[str, Technique] = {}
-    for row in read_file_rows(path, (_TECHNIQUE, _DEFINITION, _EXAMPLE)):
-        found = Technique(*(_text(path, row, c) for c in (_TECHNIQUE, _DEFINITION, _EXAMPLE)))
-        if found.technique in known:
-            field = f"{row.place}: {_TECHNIQUE}"
-            rule = "must be unique in the file"
-            raise BadInput(file=path, field=field, value=found.technique, rule=rule)
-        known[found.technique] = found
+    with closing(read_file_rows(path, (_TECHNIQUE, _DEFINITION, _EXAMPLE))) as rows:
+        for row in rows:
+            found = Technique(*(_text(path, row, c) for c in (_TECHNIQUE, _DEFINITION, _EXAMPLE)))
+            if found.technique in known:
+                field = f"{row.place}: {_TECHNIQUE}"
+                rule = "must be unique in the file"
+                raise BadInput(file=path, field=field, value=found.technique, rule=rule)
+            known[found.technique] = found
     if not known:
         rule = "must hold at least one technique"
         raise BadInput(file=path, field="evaluate.attacks", value="no rows", rule=rule)
@@ -107,9 +109,10 @@ def load_rewrites(attack: AttackConfig) -> dict[str, str]:
     prompt, rewrite = (attack.columns.get(name, name) for name in ("prompt", "rewrite"))
     found: dict[str, str] = {}
     others = 0
-    for row in read_file_rows(path, (prompt, rewrite)):
-        form, text = normalize(_text(path, row, prompt)), _text(path, row, rewrite)
-        others += found.setdefault(form, text) != text
+    with closing(read_file_rows(path, (prompt, rewrite))) as rows:
+        for row in rows:
+            form, text = normalize(_text(path, row, prompt)), _text(path, row, rewrite)
+            others += found.setdefault(form, text) != text
     if others:
         _log.warning("%s: %d further rewrites of the same prompts are left out", path, others)
     return found

@@ -9,7 +9,8 @@ checked by `check_lineage`, and training seeds near a suite are dropped before.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import PurePath
@@ -69,16 +70,23 @@ def read_suite(suite: SuiteConfig) -> SuiteContent:
 def _formatted(suite: SuiteConfig, form: SuiteFormat, left_out: Counter[str]) -> list[Seed]:
     """Read a format's one or two files as one source, so that twins find each other."""
     main = SeedsConfig(path=suite.path, columns=dict(form.columns), label=suite.label)
-    seeds = seeds_of(main, _adapted(main, form, left_out))
+    seeds = _seeds_of_file(main, form, left_out)
     if suite.benign is None:
         return seeds
     other = SeedsConfig(path=suite.benign, columns=dict(form.columns), label="benign")
     source = PurePath(suite.path).name
-    twins = seeds_of(other, _adapted(other, form, left_out))
+    twins = _seeds_of_file(other, form, left_out)
     return [*seeds, *(replace(twin, source=source) for twin in twins)]
 
 
-def _adapted(source: SeedsConfig, form: SuiteFormat, left_out: Counter[str]) -> Iterator[FileRow]:
+def _seeds_of_file(source: SeedsConfig, form: SuiteFormat, left_out: Counter[str]) -> list[Seed]:
+    with closing(_adapted(source, form, left_out)) as rows:
+        return seeds_of(source, rows)
+
+
+def _adapted(
+    source: SeedsConfig, form: SuiteFormat, left_out: Counter[str]
+) -> Generator[FileRow, None, None]:
     for row in read_file_rows(source.path, form.read_columns):
         label = form.label_of(source.path, row.cells) or source.label
         reason = form.left_out(row.cells, label)

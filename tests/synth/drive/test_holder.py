@@ -1,5 +1,6 @@
 """A run is held by one command at a time, from its start to its end."""
 
+import asyncio
 import json
 import os
 import socket
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from synth import storage
+from synth.calls.aio import run_until_interrupted
 from synth.drive import holder as holding
 from synth.drive.drive import Progress
 from synth.drive.holder import FRESH_S, hold, progress_path, read_progress
@@ -173,6 +175,31 @@ def test_a_displaced_command_is_interrupted_says_why_and_leaves_the_beat(tmp_pat
     assert owned == [False]
     left = last_beat(tmp_path)
     assert (left["stage"], left["holder"], left["ended"]) == ("taken", 2, False)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_displaced_coroutine_says_why_whether_it_asks_or_is_interrupted(
+    tmp_path: Path, asks: bool
+) -> None:
+    interrupted: list[bool] = []
+
+    async def work() -> None:
+        with hold(str(tmp_path), "test") as holder:
+            body = {"driver": "elsewhere:1", "at": time.time(), "ended": False}
+            storage.publish(f"{tmp_path}/logs/holders/2.json", dump(body))
+            try:
+                for _ in range(60_000):
+                    await asyncio.sleep(0.001)
+                    if asks:
+                        holder.note(Progress())
+            except asyncio.CancelledError:
+                interrupted.append(True)
+                raise
+
+    with pytest.raises(RunFault, match="taken this run over"):
+        run_until_interrupted(work())
+    assert interrupted == ([] if asks else [True])
 
 
 @pytest.mark.usefixtures("quick")
